@@ -1,0 +1,122 @@
+"""Which release, and which visible features it has.
+
+No other module compares release numbers: it asks `feature in kernel.features`.
+A row of a table names the feature it needs; a rule that changed is named by a feature.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+Release = tuple[int, int]
+
+RELEASES: tuple[Release, ...] = ((5, 10), (6, 1), (6, 12), (7, 2))
+"""The releases that recordings of real kernels back."""
+
+
+class Arch(Enum):
+    """The two x86 layouts; the value is what `uname -m` prints."""
+
+    X86_64 = "x86_64"
+    I386 = "i686"
+
+
+class Feature(Enum):
+    """A visible change: first release, last release, architecture; None stands for "no bound".
+
+    The first (last) of the known releases that shows (lacks) the change is named, since nothing
+    in between can be asked for.
+    """
+
+    def __new__(cls, *span: object) -> Feature:
+        member = object.__new__(cls)
+        member._value_ = len(cls.__members__)  # two features of one span are still two features
+        return member
+
+    def __init__(self, first: Release | None, last: Release | None, arch: Arch | None) -> None:
+        self.first, self.last, self.arch = first, last, arch
+
+    BASE = (None, None, None)
+
+    # Architecture and configuration.
+    NUMA = (None, None, Arch.X86_64)
+    ZONE_DMA32 = (None, None, Arch.X86_64)
+    ZONE_DEVICE = (None, None, Arch.X86_64)
+    HIGHMEM = (None, None, Arch.I386)
+    SPARSEMEM = (None, None, Arch.X86_64)
+
+    # Counters of /proc/vmstat, zoneinfo and node*/vmstat.
+    NR_FREE_PAGES_BLOCKS = ((7, 2), None, None)
+    PAGETABLES_PER_ZONE = (None, (5, 10), None)
+    NR_BOUNCE = (None, (6, 12), None)
+    UNACCEPTED_MEMORY = ((6, 12), None, None)
+    NR_WRITEBACK_TEMP = (None, (6, 12), None)
+    NR_THROTTLED_WRITTEN = ((6, 1), None, None)
+    NR_VMALLOC_PER_NODE = ((7, 2), None, None)
+    PAGETABLES_PER_NODE = ((6, 1), None, None)
+    SEC_PAGETABLES = ((6, 1), None, None)
+    NR_IOMMU_PAGES = ((6, 12), None, None)
+    NR_SWAPCACHED_PER_NODE = ((6, 1), None, None)
+    PGPROMOTE = ((6, 1), None, Arch.X86_64)
+    PGPROMOTE_NRL = ((7, 2), None, None)
+    PGDEMOTE_PER_NODE = ((6, 12), None, None)
+    PROACTIVE_RECLAIM = ((7, 2), None, None)
+    NODE_RECLAIM_COUNTERS = ((7, 2), None, None)
+    NR_HUGETLB = ((7, 2), None, None)
+    NR_BALLOON = ((7, 2), None, None)
+    NR_KERNEL_FILE_PAGES = ((7, 2), None, None)
+    NR_GPU = ((7, 2), None, None)
+    NR_MEMMAP = ((6, 12), None, None)
+    DEVICE_EVENTS = ((6, 1), None, Arch.X86_64)
+    RECLAIM_EVENTS = (None, (6, 12), None)
+    PGDEMOTE_EVENTS = ((6, 1), (6, 1), None)
+    KHUGEPAGED_RECLAIM_EVENTS = ((6, 12), (6, 12), None)
+    ZONE_RECLAIM_SUCCESS = ((6, 12), None, None)
+    CMA = ((7, 2), None, None)
+    THP_UNDERUSED = ((6, 12), None, None)
+    THP_SCAN_EXCEED = ((6, 1), None, None)
+    THP_SPLIT_PUD = (None, None, Arch.X86_64)
+    SWAP_ZEROMAP = ((6, 12), None, None)
+    KSM_EVENTS = ((6, 1), None, None)
+    ZSWAP_EVENTS = ((6, 1), None, None)
+    ZSWPWB = ((6, 12), None, None)
+    DIRECT_MAP_EVENTS = ((6, 1), None, None)
+    DIRECT_MAP_COLLAPSES = ((7, 2), None, None)
+
+
+def release_of(text: str) -> Release | None:
+    """The (major, minor) that starts `text`, or None: '6.1.0-53-amd64' is (6, 1)."""
+    found = re.match(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A release on an architecture, with the features that follow."""
+
+    release: Release
+    arch: Arch
+    features: frozenset[Feature]
+
+    @classmethod
+    def of(cls, release: Release, arch: Arch = Arch.X86_64) -> Kernel:
+        """The mainline release as the distributions build it."""
+        return cls(release, arch, frozenset(f for f in Feature if _applies(f, release, arch)))
+
+    def has(self, feature: Feature) -> bool:
+        return feature in self.features
+
+
+def _applies(feature: Feature, release: Release, arch: Arch) -> bool:
+    return (
+        (feature.first is None or feature.first <= release)
+        and (feature.last is None or release <= feature.last)
+        and feature.arch in (None, arch)
+    )
+
+
+def nearest(release: Release) -> Release:
+    """The known release to stand for an unknown one: the newest that is not newer, else the oldest."""
+    return max((r for r in RELEASES if r <= release), default=RELEASES[0])

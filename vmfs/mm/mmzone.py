@@ -1,0 +1,127 @@
+"""Nodes and zones: spans, counters, and what belongs to them (include/linux/mmzone.h)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vmfs.kernel import Feature, Kernel
+from vmfs.mm.vmstat import COLUMN, Counts, Item, Scope, columns
+
+if TYPE_CHECKING:
+    from vmfs.mm.buddy import Buddy
+    from vmfs.mm.pcp import PerCpuPages
+
+PAGE_SHIFT = 12
+PAGE_SIZE = 1 << PAGE_SHIFT
+MAX_PAGE_ORDER = 10
+NR_PAGE_ORDERS = 11
+
+
+class MigrateType(IntEnum):
+    """In the order of pagetypeinfo's columns; CMA is printed where the kernel has it."""
+
+    UNMOVABLE = 0
+    MOVABLE = 1
+    RECLAIMABLE = 2
+    HIGHATOMIC = 3
+    CMA = 4
+    ISOLATE = 5
+
+
+def zone_names(kernel: Kernel) -> tuple[str, ...]:
+    """mm/page_alloc.c: zone_names[], in index order."""
+    named = (
+        ("DMA", Feature.BASE),
+        ("DMA32", Feature.ZONE_DMA32),
+        ("Normal", Feature.BASE),
+        ("HighMem", Feature.HIGHMEM),
+        ("Movable", Feature.BASE),
+        ("Device", Feature.ZONE_DEVICE),
+    )
+    return tuple(name for name, needs in named if needs in kernel.features)
+
+
+@dataclass(slots=True, eq=False)
+class Zone:
+    """struct zone. All sizes in pages."""
+
+    nid: int
+    index: int
+    name: str
+    zone_start_pfn: int
+    spanned_pages: int
+    present_pages: int
+    managed_pages: int
+    cma_pages: int
+    free_area: Buddy
+    pageset: PerCpuPages
+    watermark_boost: int = 0
+    stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.ZONE), np.int64))
+    numa: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NUMA), np.int64))
+
+    @property
+    def populated(self) -> bool:
+        return self.present_pages > 0
+
+    @property
+    def is_highmem(self) -> bool:
+        return self.name == "HighMem"
+
+    @property
+    def end_pfn(self) -> int:
+        return self.zone_start_pfn + self.spanned_pages
+
+    @property
+    def free_pages(self) -> int:
+        """NR_FREE_PAGES, read through from the free lists."""
+        return self.free_area.nr_free_pages
+
+    def page_state(self, item: Item) -> int:
+        """zone_page_state(), and the zone's NUMA events."""
+        if item is Item.NR_FREE_PAGES:
+            return self.free_pages
+        if item is Item.NR_FREE_PAGES_BLOCKS:
+            return self.free_area.nr_free_pages_blocks
+        counts = self.numa if item.scope is Scope.NUMA else self.stat
+        return int(counts[COLUMN[item]])
+
+    def mod_state(self, item: Item, delta: int) -> None:
+        (self.numa if item.scope is Scope.NUMA else self.stat)[COLUMN[item]] += delta
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """struct pglist_data."""
+
+    nid: int
+    cpus: tuple[int, ...]
+    distances: tuple[int, ...]
+    zones: tuple[Zone, ...]
+    stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NODE), np.int64))
+    kswapd_failures: int = 0
+
+    @property
+    def present_pages(self) -> int:
+        return sum(z.present_pages for z in self.zones)
+
+    @property
+    def managed_pages(self) -> int:
+        return sum(z.managed_pages for z in self.zones)
+
+    @property
+    def free_pages(self) -> int:
+        return sum(z.free_pages for z in self.zones)
+
+    def page_state(self, item: Item) -> int:
+        """node_page_state(); a zone or NUMA item is summed over the zones."""
+        item = item.stored
+        if item.scope is Scope.NODE:
+            return int(self.stat[COLUMN[item]])
+        return sum(z.page_state(item) for z in self.zones)
+
+    def mod_state(self, item: Item, delta: int) -> None:
+        self.stat[COLUMN[item]] += delta
