@@ -1,0 +1,160 @@
+"""Recordings of real kernels: where they are, and what their tables say.
+
+A recording is a folder of steps (`00-boot`, `01-min_free_kbytes`, ...), each a captured tree after
+the `actions` it names, beside `semantics/*.tsv`: single writes and system calls with the kernel's
+answers. `tests/recorded/README.md` describes the format.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RECORDED = Path(__file__).parent / "recorded"
+
+# Debian 12's Python is older than the filter of extractall.
+_SAFE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write(2) and the kernel's answer; an error is its name, or "" for none."""
+
+    path: str
+    payload: bytes
+    open_error: str
+    ret: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What was done to the machine between two steps, in words."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRow:
+    """A row of writes.tsv. `before` and `after` are the file's text, or None where unreadable."""
+
+    write: Write
+    before: str | None
+    after: str | None
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A row of root.tsv, user1000.tsv or sequences.tsv: `answer` as the probe printed it."""
+
+    path: str
+    call: str
+    answer: tuple[str, ...]
+    line: int
+
+
+def names() -> list[str]:
+    """The recordings kept in tests/recorded."""
+    return sorted(p.name.removesuffix(".tar.xz") for p in RECORDED.glob("*.tar.xz"))
+
+
+def load(name: str | Path) -> Path:
+    """The folder of a recording: by name, or the path of a folder or archive elsewhere."""
+    if Path(name).is_dir():
+        return Path(name)
+    archive = Path(name) if Path(name).is_file() else RECORDED / f"{name}.tar.xz"
+    if not archive.is_file():
+        msg = f"{name}: no such recording; tests/recorded has {', '.join(names())}"
+        raise FileNotFoundError(msg)
+    return _unpacked(archive)
+
+
+def _unpacked(archive: Path) -> Path:
+    """Unpacks once; several processes may ask at the same time, the first rename wins."""
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:12]
+    cache = Path(tempfile.gettempdir()) / f"vmfs-recordings-{os.getuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    target = cache / digest
+    if not target.is_dir():
+        fresh = Path(tempfile.mkdtemp(dir=cache))
+        with tarfile.open(archive) as tar:
+            tar.extractall(fresh, **_SAFE)
+        try:
+            fresh.rename(target)
+        except OSError:  # another process was first
+            shutil.rmtree(fresh)
+    (top,) = target.iterdir()
+    return top
+
+
+def steps(recording: Path) -> list[Path]:
+    """The step folders, in the order they were made."""
+    return sorted(p for p in recording.iterdir() if re.match(r"\d\d-", p.name))
+
+
+def actions(step: Path) -> list[Write | Load]:
+    """What was done to reach this step from the one before."""
+    lines = (step / "actions").read_text().splitlines()
+    return [_write(line.split("\t")[1:]) if line.startswith("write\t") else Load(line[2:]) for line in lines]
+
+
+def writes_table(recording: Path) -> list[WriteRow]:
+    """semantics/writes.tsv; empty where the recording has none."""
+    return [_write_row(number, cells) for number, cells in _rows(recording / "semantics" / "writes.tsv")]
+
+
+def syscalls_table(recording: Path, who: str) -> list[CallRow]:
+    """semantics/`who`.tsv: "root", "user1000" or "sequences"."""
+    rows = _rows(recording / "semantics" / f"{who}.tsv")
+    return [CallRow(path, call, tuple(answer), number) for number, (path, call, *answer) in rows]
+
+
+def unescape(text: str) -> bytes:
+    r"""The bytes that the recorder wrote as \n, \t, \\ and \xNN; `...[N bytes]` marks a cut payload."""
+    if cut := re.fullmatch(r"(.*)\.\.\.\[(\d+) bytes\]", text):
+        # Only one payload is that long: blanks and a digit.
+        return b" " * (int(cut[2]) - 1) + b"5"
+    return re.sub(rb"\\(x[0-9a-f]{2}|.)", _unescaped, text.encode())
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    code = found[1]
+    named = {b"n": b"\n", b"t": b"\t", b"r": b"\r", b"\\": b"\\"}
+    return named[code] if code in named else bytes([int(code[1:], 16)])
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    if path.exists():
+        for number, line in enumerate(path.read_text().split("\n"), 1):
+            if line:
+                yield number, line.split("\t")
+
+
+def _write(cells: list[str]) -> Write:
+    path, payload, open_error, ret, error = cells
+    return Write(path, unescape(payload), _error(open_error), int(ret.split("=")[1]), _error(error))
+
+
+def _error(cell: str) -> str:
+    """`err=0` is no error, `err=EINVAL` one."""
+    value = cell.split("=")[1]
+    return "" if value == "0" else value
+
+
+def _write_row(number: int, cells: list[str]) -> WriteRow:
+    before, after = (cell.split("=", 1)[1] for cell in cells[5:7])
+    old = _content(before)
+    return WriteRow(_write(cells[:5]), old, old if after == "=" else _content(after), number)
+
+
+def _content(text: str) -> str | None:
+    return None if text.startswith("!") else unescape(text).decode()
