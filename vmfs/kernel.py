@@ -85,6 +85,23 @@ class Feature(Enum):
     DIRECT_MAP_EVENTS = ((6, 1), None, None)
     DIRECT_MAP_COLLAPSES = ((7, 2), None, None)
 
+    # Lines, columns and files of the text views.
+    MEMINFO_ZSWAP = ((6, 1), None, None)
+    NODE_FILE_HUGEPAGES_NARROW = (None, (6, 1), None)
+    NODE_FILE_HUGEPAGES_ALIGNED = ((6, 12), None, None)
+    NODE_MEMORY_FAILURE = ((6, 12), None, None)
+    NODE_SGX = ((6, 1), None, None)
+    ZONEINFO_BOOST = ((6, 1), None, None)
+    ZONEINFO_PROMO = ((6, 12), None, None)
+    ZONEINFO_CMA = ((6, 1), None, None)
+    ZONEINFO_PAGESET_NARROW = (None, (6, 12), None)
+    ZONEINFO_PAGESET_HIGH_MIN_MAX = ((7, 2), None, None)
+    ZONEINFO_HIGHATOMIC = ((7, 2), None, None)
+    PSI_READ_ONLY = (None, (5, 10), None)
+    PSI_TRIGGERS = ((6, 1), None, None)
+    PSI_CPU_FULL = ((6, 1), None, None)
+    CPU_CLUSTERS = ((6, 1), None, None)
+
 
 def release_of(text: str) -> Release | None:
     """The (major, minor) that starts `text`, or None: '6.1.0-53-amd64' is (6, 1)."""
@@ -107,6 +124,11 @@ class Kernel:
 
     def has(self, feature: Feature) -> bool:
         return feature in self.features
+
+    @property
+    def hpage_pmd_order(self) -> int:
+        """HPAGE_PMD_ORDER: 2 MiB, or 4 MiB where a page table has 1024 entries."""
+        return 10 if self.has(Feature.HIGHMEM) else 9
 
 
 def _applies(feature: Feature, release: Release, arch: Arch) -> bool:

@@ -1,6 +1,8 @@
-"""The only padding and the only unit conversion of the project (fs/seq_file.c)."""
+"""The only padding, unit conversion and set notation of the project (fs/seq_file.c, lib/vsprintf.c)."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 from vmfs.mm.mmzone import PAGE_SHIFT
 
@@ -10,6 +12,40 @@ def kbytes(pages: int) -> int:
 
 
 def kb_line(label: str, kb: int, prefix: str = "") -> str:
-    """fs/proc/meminfo.c: show_val_kb(); `prefix` is node*/meminfo's "Node 0 "."""
-    head = f"{label}:"
-    return f"{prefix}{head:<16}{kb:>{24 - max(16, len(head))}} kB\n"
+    """fs/proc/meminfo.c: show_val_kb(); `prefix` is node*/meminfo's "Node 0 ".
+
+    A label too long for its 16 columns takes the room from the number: HardwareCorrupted.
+    """
+    head = f"{label + ':':<15} "
+    return f"{prefix}{head}{kb:>{24 - len(head)}} kB\n"
+
+
+def id_list(ids: Iterable[int]) -> str:
+    """lib/vsprintf.c: bitmap_list_string(), `%*pbl`: 0-2,8; nothing for the empty set."""
+    ranges: list[list[int]] = []
+    for i in sorted(ids):
+        if ranges and i == ranges[-1][1] + 1:
+            ranges[-1][1] = i
+        else:
+            ranges.append([i, i])
+    return ",".join(f"{a}-{b}" if b > a else str(a) for a, b in ranges)
+
+
+def id_mask(ids: Iterable[int], bits: int) -> str:
+    """lib/vsprintf.c: bitmap_string(), `%*pb`: groups of 32 bits, the highest first.
+
+    `bits` is the width of the set: the first group has only the digits that its bits need.
+    """
+    mask = 0
+    for i in ids:
+        mask |= 1 << i
+    groups = (bits + 31) // 32
+    words = [mask >> (32 * group) & 0xFFFFFFFF for group in range(groups)]
+    first = (bits - 32 * (groups - 1) + 3) // 4
+    digits = [8] * (groups - 1) + [first]
+    return ",".join(f"{word:0{width}x}" for word, width in reversed(list(zip(words, digits, strict=True))))
+
+
+def counts(values: Sequence[int], width: int = 6) -> str:
+    """Columns that each end in a blank, as the per-order tables of mm/vmstat.c."""
+    return "".join(f"{value:>{width}} " for value in values)

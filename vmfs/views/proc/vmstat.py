@@ -1,0 +1,42 @@
+"""/proc/vmstat, as mm/vmstat.c: vmstat_show() writes it, and lines of counters for other files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmfs.mm.vmstat import Item, Scope, items
+from vmfs.views.entry import File, top
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+PRINTED_IN_HUGE_PAGES = frozenset(
+    {
+        Item.NR_SHMEM_HUGEPAGES,
+        Item.NR_SHMEM_PMDMAPPED,
+        Item.NR_FILE_HUGEPAGES,
+        Item.NR_FILE_PMDMAPPED,
+        Item.NR_ANON_TRANSPARENT_HUGEPAGES,
+    }
+)
+"""vmstat_item_print_in_thp(): counted in base pages."""
+
+
+def printed(machine: Machine, item: Item, count: int) -> int:
+    """The number as printed for a count: huge pages for the counters of transparent huge pages."""
+    if item in PRINTED_IN_HUGE_PAGES:
+        return count >> machine.kernel.hpage_pmd_order
+    return count
+
+
+def value(machine: Machine, item: Item) -> int:
+    if item.scope is Scope.EVENT:
+        return machine.event(item)
+    return printed(machine, item, machine.global_page_state(item))
+
+
+def vmstat(machine: Machine) -> str:
+    return "".join(f"{item.text} {value(machine, item)}\n" for item in items(machine.kernel, *Scope))
+
+
+DIRS = (top("/proc", File("vmstat", vmstat)),)
