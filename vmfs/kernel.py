@@ -85,6 +85,12 @@ class Feature(Enum):
     DIRECT_MAP_EVENTS = ((6, 1), None, None)
     DIRECT_MAP_COLLAPSES = ((7, 2), None, None)
 
+    # Watermarks and per-cpu lists.
+    WMARK_MOVABLE_CLAMPED = ((6, 12), None, None)
+    PCP_HIGH_FROM_WMARK = ((6, 1), None, None)
+    PCP_HIGH_AUTO = ((6, 12), None, None)
+    THP_OFF_LOWERS_MIN_FREE = ((6, 1), None, None)
+
     # Lines, columns and files of the text views.
     MEMINFO_ZSWAP = ((6, 1), None, None)
     NODE_FILE_HUGEPAGES_NARROW = (None, (6, 1), None)
@@ -129,6 +135,16 @@ class Kernel:
     def hpage_pmd_order(self) -> int:
         """HPAGE_PMD_ORDER: 2 MiB, or 4 MiB where a page table has 1024 entries."""
         return 10 if self.has(Feature.HIGHMEM) else 9
+
+    @property
+    def pageblock_order(self) -> int:
+        """The smaller of a huge page's order and the buddy allocator's largest."""
+        return self.hpage_pmd_order
+
+    @property
+    def ulong_max(self) -> int:
+        """The arithmetic of unsigned long wraps here."""
+        return (1 << (32 if self.arch is Arch.I386 else 64)) - 1
 
 
 def _applies(feature: Feature, release: Release, arch: Arch) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from vmfs.kernel import Feature, Kernel
+from vmfs.mm.extents import Extents
 from vmfs.mm.vmstat import COLUMN, Counts, Item, Scope, columns
 
 if TYPE_CHECKING:
     from vmfs.mm.buddy import Buddy
+    from vmfs.mm.lru import LruVec
     from vmfs.mm.pcp import PerCpuPages
 
 PAGE_SHIFT = 12
@@ -45,9 +47,27 @@ def zone_names(kernel: Kernel) -> tuple[str, ...]:
     return tuple(name for name, needs in named if needs in kernel.features)
 
 
+class Watermark(NamedTuple):
+    """zone->_watermark[], in pages, without the boost."""
+
+    min: int = 0
+    low: int = 0
+    high: int = 0
+    promo: int = 0
+
+
+def _no_slab() -> dict[bool, Extents]:
+    return {False: Extents.empty(), True: Extents.empty()}
+
+
 @dataclass(slots=True, eq=False)
 class Zone:
-    """struct zone. All sizes in pages."""
+    """struct zone. All sizes in pages.
+
+    Watermarks, reserves, pageset limits and the statistics threshold are stored as the kernel
+    stores them: they keep the value of their last set-up while managed_pages, the boost or the
+    CPUs move on. vmfs/mm/wmark.py, pageset.py and vmstat_threshold.py set them up.
+    """
 
     nid: int
     index: int
@@ -59,7 +79,14 @@ class Zone:
     cma_pages: int
     free_area: Buddy
     pageset: PerCpuPages
+    lru: LruVec
+    watermark: Watermark = field(default_factory=Watermark)
     watermark_boost: int = 0
+    lowmem_reserve: tuple[int, ...] = ()
+    pageset_batch: int = 1
+    pageset_high_min: int = 0
+    pageset_high_max: int = 0
+    stat_threshold: int = 0
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.ZONE), np.int64))
     numa: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NUMA), np.int64))
 
@@ -103,6 +130,7 @@ class Node:
     zones: tuple[Zone, ...]
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NODE), np.int64))
     kswapd_failures: int = 0
+    totalreserve_pages: int = 0  # of the last set-up, as the watermarks
 
     @property
     def present_pages(self) -> int:

@@ -33,6 +33,11 @@ class ZoneState:
     pageblocks: dict[MigrateType, int] = field(default_factory=dict)
     pcp_count: dict[int, int] = field(default_factory=dict)  # cpu -> pages on its lists
     pcp_high: dict[int, int] = field(default_factory=dict)  # cpu -> auto-tuned high (6.12, 7.2)
+    # What the kernel keeps from its last set-up; None: computed from `managed`.
+    watermark: tuple[int, int, int] | None = None  # min, low, high as printed
+    lowmem_reserve: tuple[int, ...] | None = None
+    pageset: tuple[int, int, int] | None = None  # batch, high_min, high_max; high twice where it is fixed
+    stat_threshold: int | None = None
     stat: dict[str, int] = field(default_factory=dict)
     numa: dict[str, int] = field(default_factory=dict)
 

@@ -1,0 +1,76 @@
+"""Dirty limits (mm/page-writeback.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
+from vmfs.mm.vmstat import Item
+from vmfs.mm.wmark import high_wmark_pages, movable_is_highmem, totalreserve_pages
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+UINT_MAX = (1 << 32) - 1  # the throttling counts pages in 32 bits
+
+
+def global_dirty_limits(machine: Machine) -> tuple[int, int]:
+    """Pages: nr_dirty_background_threshold, where writeback starts, and nr_dirty_threshold."""
+    sysctl = machine.sysctl
+    available = global_dirtyable_memory(machine)
+    thresh = min(UINT_MAX, _limit(sysctl.dirty_bytes, sysctl.dirty_ratio, available))
+    background = _limit(sysctl.dirty_background_bytes, sysctl.dirty_background_ratio, available)
+    return (background if background < thresh else thresh // 2), thresh
+
+
+def _limit(limit_bytes: int, ratio: int, available: int) -> int:
+    if limit_bytes:
+        return -(-limit_bytes // PAGE_SIZE)
+    return ratio * PAGE_SIZE // 100 * available // PAGE_SIZE
+
+
+def global_dirtyable_memory(machine: Machine) -> int:
+    """Pages that could hold dirty page cache, and one so that nobody divides by zero."""
+    pages = _beyond(machine.global_page_state(Item.NR_FREE_PAGES), totalreserve_pages(machine))
+    pages += machine.global_page_state(Item.NR_INACTIVE_FILE)
+    pages += machine.global_page_state(Item.NR_ACTIVE_FILE)
+    if not machine.sysctl.highmem_is_dirtyable:
+        pages -= min(pages, highmem_dirtyable_memory(machine))
+    return pages + 1
+
+
+def highmem_dirtyable_memory(machine: Machine) -> int:
+    """The part in zones above the direct map, which block layers cannot write from in place."""
+    movable = movable_is_highmem(machine)
+    zones = (z for _, z in machine.zones() if z.is_highmem or (movable and z.name == "Movable"))
+    return sum(_zone_dirtyable_memory(zone) for zone in zones if zone.populated)
+
+
+def _zone_dirtyable_memory(zone: Zone) -> int:
+    file = zone.page_state(Item.NR_ZONE_INACTIVE_FILE) + zone.page_state(Item.NR_ZONE_ACTIVE_FILE)
+    return _beyond(zone.free_pages, high_wmark_pages(zone)) + file
+
+
+def node_dirtyable_memory(node: Node) -> int:
+    """Pages of the node that could hold dirty page cache."""
+    file = node.page_state(Item.NR_INACTIVE_FILE) + node.page_state(Item.NR_ACTIVE_FILE)
+    return _beyond(node.free_pages, node.totalreserve_pages) + file
+
+
+def node_dirty_limit(machine: Machine, node: Node) -> int:
+    """Pages: the node's share of the dirty limit."""
+    memory = node_dirtyable_memory(node)
+    if machine.sysctl.dirty_bytes:
+        pages = -(-machine.sysctl.dirty_bytes // PAGE_SIZE)
+        return min(UINT_MAX, pages * memory // global_dirtyable_memory(machine))
+    return min(UINT_MAX, machine.sysctl.dirty_ratio * memory // 100)
+
+
+def node_dirty_ok(machine: Machine, node: Node) -> bool:
+    """Whether a page that will be written may be allocated on this node."""
+    dirty = node.page_state(Item.NR_DIRTY) + node.page_state(Item.NR_WRITEBACK)
+    return dirty <= node_dirty_limit(machine, node)
+
+
+def _beyond(pages: int, reserve: int) -> int:
+    return max(0, pages - reserve)

@@ -1,0 +1,53 @@
+"""Overcommit accounting (mm/util.c)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmfs.mm.mmzone import PAGE_SHIFT
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+KBYTES_SHIFT = PAGE_SHIFT - 10
+OVERCOMMIT_GUESS, OVERCOMMIT_ALWAYS, OVERCOMMIT_NEVER = range(3)
+
+
+def commit_limit(machine: Machine) -> int:
+    """vm_commit_limit(): pages that may be promised with overcommit_memory 2: CommitLimit.
+
+    A negative overcommit_ratio wraps as the kernel's unsigned product does.
+    """
+    sysctl = machine.sysctl
+    if sysctl.overcommit_kbytes:
+        allowed = sysctl.overcommit_kbytes >> KBYTES_SHIFT
+    else:
+        memory = machine.totalram_pages - hugetlb_total_pages(machine)
+        allowed = (memory * sysctl.overcommit_ratio & machine.kernel.ulong_max) // 100
+    return allowed + total_swap_pages(machine)
+
+
+def hugetlb_total_pages(machine: Machine) -> int:
+    """Base pages in the pools of all sizes (mm/hugetlb.c)."""
+    return sum(hstate.nr_huge_pages << hstate.order for hstate in machine.hstates)
+
+
+def total_swap_pages(machine: Machine) -> int:
+    return sum(area.pages for area in machine.swap_areas)
+
+
+def vm_enough_memory(machine: Machine, pages: int, *, total_vm: int, cap_sys_admin: bool) -> bool:
+    """Whether `pages` more, already added to committed_as, may be promised to a process of `total_vm` pages.
+
+    The root reserve is spared for processes without CAP_SYS_ADMIN; the user reserve is at most a
+    32nd of the process.
+    """
+    sysctl = machine.sysctl
+    if sysctl.overcommit_memory == OVERCOMMIT_ALWAYS:
+        return True
+    if sysctl.overcommit_memory == OVERCOMMIT_GUESS:
+        return pages <= machine.totalram_pages + total_swap_pages(machine)
+    allowed = commit_limit(machine) - min(total_vm // 32, sysctl.user_reserve_kbytes >> KBYTES_SHIFT)
+    if not cap_sys_admin:
+        allowed -= sysctl.admin_reserve_kbytes >> KBYTES_SHIFT
+    return machine.committed_as < allowed

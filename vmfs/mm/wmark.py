@@ -1,0 +1,194 @@
+"""Watermarks and reserves (mm/page_alloc.c: setup_per_zone_wmarks() and its neighbours).
+
+They are stored, not derived, because the kernel's own are seen to go stale: what boot hands over
+late (init code, initrd) raises managed_pages and moves neither watermarks nor protections until
+the next set-up, and totalreserve_pages holds the boost of the moment it was summed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import accumulate
+from math import isqrt
+from typing import TYPE_CHECKING
+
+from vmfs.kernel import Feature, Kernel
+from vmfs.mm import pageset
+from vmfs.mm.mmzone import PAGE_SHIFT, Node, Watermark, Zone
+from vmfs.mm.vmstat_threshold import refresh_zone_stat_thresholds
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+    from vmfs.mm.snapshot import Snapshot, ZoneState
+
+Mark = Callable[[Zone], int]
+"""One of the four functions below."""
+
+KBYTES_SHIFT = PAGE_SHIFT - 10
+MIN_FREE_KBYTES_RANGE = (128, 262144)
+HIGHMEM_MIN_RANGE = (32, 128)  # pages: SWAP_CLUSTER_MAX and 128
+MIGRATE_PCPTYPES = 3
+
+
+def min_wmark_pages(zone: Zone) -> int:
+    return zone.watermark.min + zone.watermark_boost
+
+
+def low_wmark_pages(zone: Zone) -> int:
+    return zone.watermark.low + zone.watermark_boost
+
+
+def high_wmark_pages(zone: Zone) -> int:
+    return zone.watermark.high + zone.watermark_boost
+
+
+def promo_wmark_pages(zone: Zone) -> int:
+    return zone.watermark.promo + zone.watermark_boost
+
+
+def totalreserve_pages(machine: Machine) -> int:
+    """Pages no page cache can get: the sum of the nodes' totalreserve_pages."""
+    return sum(node.totalreserve_pages for node in machine.nodes)
+
+
+def setup_per_zone_wmarks(machine: Machine) -> None:
+    """After a change of min_free_kbytes or watermark_scale_factor: all watermarks, without boost."""
+    kernel = machine.kernel
+    movable = movable_is_highmem(machine)
+    zones = [(zone, _is_clamped(kernel, zone, movable)) for _, zone in machine.zones()]
+    lowmem = sum(zone.managed_pages for zone, clamped in zones if not clamped)
+    pages_min = machine.sysctl.min_free_kbytes >> KBYTES_SHIFT
+    for zone, clamped in zones:
+        share = pages_min * zone.managed_pages // lowmem if lowmem else 0
+        scale = zone.managed_pages * machine.sysctl.watermark_scale_factor // 10000
+        zone.watermark = _watermark(zone, share, scale, clamped=clamped)
+        zone.watermark_boost = 0
+    calculate_totalreserve_pages(machine)
+    pageset.zone_pcp_update(machine)
+
+
+def _watermark(zone: Zone, share: int, scale: int, *, clamped: bool) -> Watermark:
+    lowest, highest = HIGHMEM_MIN_RANGE
+    minimum = max(lowest, min(zone.managed_pages // 1024, highest)) if clamped else share
+    gap = max(share >> 2, scale)
+    return Watermark(minimum, minimum + gap, minimum + 2 * gap, minimum + 3 * gap)
+
+
+def movable_is_highmem(machine: Machine) -> bool:
+    """movable_zone == ZONE_HIGHMEM: Movable is carved out of HighMem where there is any."""
+    return any(zone.is_highmem and zone.spanned_pages for _, zone in machine.zones())
+
+
+def _is_clamped(kernel: Kernel, zone: Zone, movable: bool) -> bool:
+    # Zones that kernel allocations cannot use keep only a token minimum and no share.
+    if zone.name == "Movable":
+        return movable or kernel.has(Feature.WMARK_MOVABLE_CLAMPED)
+    return zone.is_highmem
+
+
+def setup_per_zone_lowmem_reserve(machine: Machine) -> None:
+    """Protections from lowmem_reserve_ratio. The sysctl's handler runs it after a read as well."""
+    ratios = machine.sysctl.lowmem_reserve_ratio
+    for node in machine.nodes:
+        managed = [zone.managed_pages for zone in node.zones]
+        for i, zone in enumerate(node.zones):
+            above = accumulate(managed[i + 1 :])
+            ratio = ratios[i] if zone.managed_pages else 0
+            reserve = (pages // ratio for pages in above) if ratio else (0 for _ in above)
+            zone.lowmem_reserve = (*[0] * (i + 1), *reserve)
+    calculate_totalreserve_pages(machine)
+
+
+def calculate_totalreserve_pages(machine: Machine) -> None:
+    """Pages of each node that the highest protection and the high watermark, boost included, withhold."""
+    for node in machine.nodes:
+        node.totalreserve_pages = sum(
+            min(zone.managed_pages, max(zone.lowmem_reserve, default=0) + high_wmark_pages(zone))
+            for zone in node.zones
+        )
+
+
+def nr_free_buffer_pages(machine: Machine) -> int:
+    """Pages beyond the high watermarks that GFP_USER can reach (nr_free_zone_pages())."""
+    zones = (zone for _, zone in machine.zones() if is_buffer_zone(zone))
+    return sum(max(0, zone.managed_pages - high_wmark_pages(zone)) for zone in zones)
+
+
+def is_buffer_zone(zone: Zone) -> bool:
+    """zone_idx(zone) <= gfp_zone(GFP_USER), which is Normal."""
+    return zone.name in {"DMA", "DMA32", "Normal"}
+
+
+def calculate_min_free_kbytes(machine: Machine) -> None:
+    """The default by memory size, unless the administrator once wrote a larger number."""
+    lowmem_kbytes = nr_free_buffer_pages(machine) << KBYTES_SHIFT
+    wanted = isqrt(lowmem_kbytes * 16)
+    if wanted > machine.sysctl.user_min_free_kbytes:
+        lowest, highest = MIN_FREE_KBYTES_RANGE
+        machine.sysctl.min_free_kbytes = max(lowest, min(wanted, highest))
+
+
+def set_recommended_min_free_kbytes(machine: Machine, *, thp_enabled: bool) -> None:
+    """mm/khugepaged.c: what anti-fragmentation needs, at most 5 % of low memory; sets watermarks up.
+
+    Run at boot where memory is enough for transparent huge pages, and by each write to
+    transparent_hugepage/enabled; the kernel logs when it overrides an administrator's number.
+    """
+    if thp_enabled:
+        pageblock_pages = 1 << machine.kernel.pageblock_order
+        zones = sum(zone.populated and is_buffer_zone(zone) for _, zone in machine.zones())
+        pages = pageblock_pages * zones * (2 + MIGRATE_PCPTYPES * MIGRATE_PCPTYPES)
+        recommended_kbytes = min(pages, nr_free_buffer_pages(machine) // 20) << KBYTES_SHIFT
+        machine.sysctl.min_free_kbytes = max(recommended_kbytes, machine.sysctl.min_free_kbytes)
+    elif machine.kernel.has(Feature.THP_OFF_LOWERS_MIN_FREE):
+        calculate_min_free_kbytes(machine)
+    else:
+        return
+    setup_per_zone_wmarks(machine)
+
+
+def min_unmapped_pages(machine: Machine, node: Node) -> int:
+    """Unmapped page cache below which node reclaim does not start (setup_min_unmapped_ratio())."""
+    return sum(zone.managed_pages * machine.sysctl.min_unmapped_ratio // 100 for zone in node.zones)
+
+
+def min_slab_pages(machine: Machine, node: Node) -> int:
+    """Reclaimable slab below which node reclaim spares it (setup_min_slab_ratio())."""
+    return sum(zone.managed_pages * machine.sysctl.min_slab_ratio // 100 for zone in node.zones)
+
+
+def restore(machine: Machine, snapshot: Snapshot) -> None:
+    """The stored numbers of a captured machine; what the snapshot lacks is set up from managed_pages."""
+    setup_per_zone_wmarks(machine)
+    setup_per_zone_lowmem_reserve(machine)
+    refresh_zone_stat_thresholds(machine)
+    states = [state for node in snapshot.nodes for state in node.zones]
+    zones = [zone for _, zone in machine.zones()]
+    for zone, state in zip(zones, states, strict=True):
+        _restore_zone(machine.kernel, zone, state)
+    calculate_totalreserve_pages(machine)
+    pageset.zone_pcp_update(machine)
+    for zone, state in zip(zones, states, strict=True):
+        zone.watermark_boost = state.boost
+        if state.pageset is not None:
+            zone.pageset_batch, zone.pageset_high_min, zone.pageset_high_max = state.pageset
+
+
+def _restore_zone(kernel: Kernel, zone: Zone, state: ZoneState) -> None:
+    if state.watermark is not None:
+        state.boost = state.boost or _hidden_boost(kernel, zone.watermark, state.watermark)
+        minimum, low, high = (pages - state.boost for pages in state.watermark)
+        zone.watermark = Watermark(minimum, low, high, high + low - minimum)
+    if state.lowmem_reserve is not None:
+        zone.lowmem_reserve = state.lowmem_reserve
+    if state.stat_threshold is not None:
+        zone.stat_threshold = state.stat_threshold
+
+
+def _hidden_boost(kernel: Kernel, computed: Watermark, printed: tuple[int, int, int]) -> int:
+    # Old zoneinfo adds the boost to the watermarks and has no line for it. It grows by pageblocks;
+    # less than one is a stale watermark.
+    ahead = {shown - pages for shown, pages in zip(printed, computed[:3], strict=True)}
+    boost = ahead.pop()
+    hidden = not kernel.has(Feature.ZONEINFO_BOOST) and not ahead and boost >= 1 << kernel.pageblock_order
+    return boost if hidden else 0
