@@ -49,3 +49,8 @@ def id_mask(ids: Iterable[int], bits: int) -> str:
 def counts(values: Sequence[int], width: int = 6) -> str:
     """Columns that each end in a blank, as the per-order tables of mm/vmstat.c."""
     return "".join(f"{value:>{width}} " for value in values)
+
+
+def mangle(text: str) -> str:
+    r"""fs/seq_file.c: mangle_path(), blanks, tabs, newlines and backslashes as octal: \040."""
+    return "".join(f"\\{ord(c):03o}" if c in " \t\n\\" else c for c in text)
