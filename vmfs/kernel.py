@@ -107,6 +107,7 @@ class Feature(Enum):
     PSI_TRIGGERS = ((6, 1), None, None)
     PSI_CPU_FULL = ((6, 1), None, None)
     CPU_CLUSTERS = ((6, 1), None, None)
+    MEMORY_AUTO_ONLINE = ((6, 12), None, None)
 
 
 def release_of(text: str) -> Release | None:
