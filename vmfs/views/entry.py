@@ -24,7 +24,9 @@ class File(Generic[S]):
     """`write(subject, data, offset)` returns the bytes consumed; `load(subject, text)` sets the
     state from captured text, without side effects and without the range checks of a write.
 
-    `timed`: the text also depends on the clock. `mode` 0 stands for 0444, 0644 or 0200, by the verbs.
+    `timed`: the text also depends on the clock. `string`: a sysctl of proc_dostring(), whose read goes
+    on at an offset; those of numbers come at once or not at all. `mode` 0 stands for 0444, 0644 or
+    0200, by the verbs.
     """
 
     name: str
@@ -34,6 +36,7 @@ class File(Generic[S]):
     needs: Feature = Feature.BASE
     load: Callable[[S, str], None] | None = None
     timed: bool = False
+    string: bool = False
 
     @property
     def permissions(self) -> int:
