@@ -1,0 +1,64 @@
+"""The command line of scripts/conformance."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from tests import recordings
+from tests.conformance import AREAS
+from tests.conformance.agreement import Agreement
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("names", metavar="[RECORDING]...", nargs=-1)
+@click.option("--area", "areas", multiple=True, type=click.Choice(list(AREAS)), help="Only these columns.")
+@click.option("--why", is_flag=True, help="List each disagreement: file, line, the kernel's text, ours.")
+def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool) -> None:
+    """Replay recordings of real kernels against the working tree.
+
+    A RECORDING is a name from tests/recorded, a folder or an archive; without one, all that are kept
+    there. Each cell of the table is agreed/compared.
+    """
+    columns = areas or tuple(AREAS)
+    print(_row("", columns))
+    faults: list[str] = []
+    for name in names or recordings.names():
+        results = {area: _compare(name, area) for area in columns}
+        print(_row(Path(name).name.removesuffix(".tar.xz"), [_cell(r) for r in results.values()]), flush=True)
+        faults += [f"{name} {area}: {d}" for area, r in results.items() for d in _why(r)]
+    if why:
+        print(*faults, sep="\n")
+
+
+def _compare(name: str, area: str) -> Agreement | str:
+    """A fault of ours in one cell does not hide the others."""
+    try:
+        return AREAS[area](recordings.load(name))
+    except FileNotFoundError as error:
+        if error.errno is None:
+            raise click.ClickException(str(error)) from None
+        return traceback.format_exc()
+    except Exception:  # noqa: BLE001
+        return traceback.format_exc()
+
+
+def _why(result: Agreement | str) -> list[str]:
+    return [result] if isinstance(result, str) else [str(d) for d in result.disagreements]
+
+
+def _cell(result: Agreement | str) -> str:
+    if isinstance(result, str):
+        return "failed"
+    return f"{result.agreed}/{result.compared}" if result.compared else "-"
+
+
+def _row(head: str, cells: tuple[str, ...] | list[str]) -> str:
+    return f"{head:<20}" + "".join(f"{cell:>16}" for cell in cells)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

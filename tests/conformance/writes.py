@@ -1,0 +1,91 @@
+"""After each writing step, all that a formula fixes: watermarks, pools, limits, every sysctl.
+
+Steps are replayed twice: one after the other from `00-boot`, and each from the capture before it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+from tests import recordings
+from tests.conformance import machine
+from tests.conformance.agreement import Agreement
+from tests.conformance.zoneinfo import fixed_values
+from vmfs.tree import Tree
+
+MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "HugePages_", "Hugepagesize", "Hugetlb")
+"""Starts of the lines of /proc/meminfo that no traffic moves."""
+
+TRAFFIC = ("full_scans", "pages_collapsed", "pages_scanned")
+"""Counters below /sys/kernel/mm that khugepaged and ksmd move as time passes."""
+
+
+def compare(recording: Path) -> Agreement:
+    agreement = Agreement()
+    steps = recordings.steps(recording)
+    _one_after_the_other(steps, agreement)
+    for before, step in pairwise(steps):
+        if _is_writing(step):
+            _step(machine.of(before), step, agreement)
+    return agreement
+
+
+def _one_after_the_other(steps: list[Path], agreement: Agreement) -> None:
+    tree = machine.of(steps[0])
+    for step in steps[1:21]:
+        # The huge page loads of 10-14 leave no trace: what they took is given back before 15.
+        if _is_writing(step):
+            _step(tree, step, agreement)
+
+
+def _is_writing(step: Path) -> bool:
+    """01-09 and 15-20: nothing but writes, before memory is filled."""
+    return step.name < "21" and all(isinstance(a, recordings.Write) for a in recordings.actions(step))
+
+
+def _step(tree: Tree, step: Path, agreement: Agreement) -> None:
+    for write in recordings.actions(step):
+        assert isinstance(write, recordings.Write)
+        ours = machine.write(tree, write.path, write.payload)
+        agreement.equal(
+            f"{step.name}{write.path}", write.payload, (write.open_error, write.ret, write.error), ours
+        )
+    for path in machine.files(step):
+        for label, kernel, value in _fixed(path, (step / path[1:]).read_text(), machine.read(tree, path)):
+            agreement.equal(f"{step.name}{path}", label, kernel, value)
+
+
+def _fixed(path: str, kernel: str, ours: str) -> list[tuple[str, str, str]]:
+    """What is compared of a file: (label, the kernel's text, ours)."""
+    if path == "/proc/zoneinfo":
+        return _fixed_in_zoneinfo(kernel, ours)
+    if path == "/proc/meminfo":
+        return [(a.split(":")[0], a, b) for a, b in _pairs(kernel, ours) if a.startswith(MEMINFO)]
+    if path.startswith("/proc/sys/vm/") or "/hugepages/" in path:
+        return [("", kernel, ours)]
+    if path.startswith("/sys/kernel/mm/") and not path.endswith(TRAFFIC):
+        return [("", kernel, ours)]
+    return []
+
+
+def _fixed_in_zoneinfo(kernel: str, ours: str) -> list[tuple[str, str, str]]:
+    recorded, shown = fixed_values(kernel), fixed_values(ours)
+    return [
+        (label, value, shown.get(label, "(no such line)"))
+        for label, value in recorded.items()
+        if not (label.endswith(" high:") and _is_tuned(recorded))
+    ]
+
+
+def _is_tuned(recorded: dict[str, str]) -> bool:
+    """Since 6.7 `high` follows the traffic of the CPU between high_min and high_max.
+
+    Those releases print promo as well, so the text itself tells.
+    """
+    return any(label.endswith(" promo") for label in recorded)
+
+
+def _pairs(kernel: str, ours: str) -> list[tuple[str, str]]:
+    shown = {line.split(":")[0]: line for line in ours.splitlines()}
+    return [(line, shown.get(line.split(":")[0], "(no such line)")) for line in kernel.splitlines()]
