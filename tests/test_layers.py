@@ -1,0 +1,75 @@
+"""Imports point down only: cli -> adapters -> tree -> views -> mm -> spec -> kernel."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "vmfs"
+
+LAYERS = (
+    {"kernel"},
+    {"spec"},
+    {"mm"},
+    {"views", "boot"},
+    {"tree", "capture", "control"},
+    {"adapters", "namespace"},
+    {"cli"},
+    {"__main__", "__init__"},
+)
+"""Bottom first. Rooms of one layer stand beside each other and do not know each other."""
+
+RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
+
+ONLY_USER = {
+    "fuse": "adapters/fuse.py",
+    "pyfakefs": "adapters/fakefs.py",
+    "click": "cli",
+    "numpy": "mm/",
+}
+"""A library -> the only place that may import it."""
+
+MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
+
+
+def imported(module: str) -> Iterator[str]:
+    """The names a module imports when it runs; a cycle of types alone is allowed."""
+    tree = ast.parse((PACKAGE / module).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield f"{node.module}.{node.names[0].name}" if node.module == "vmfs" else str(node.module)
+
+
+def room(dotted: str) -> str:
+    """vmfs.mm.buddy -> mm"""
+    parts = dotted.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    here = Path(module).parts[0].removesuffix(".py")
+
+    for name in imported(module):
+        if name.split(".")[0] == "vmfs":
+            there = room(name)
+            assert there == here or RANK[there] < RANK[here], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_library_has_one_user(module: str) -> None:
+    for name in imported(module):
+        place = ONLY_USER.get(name.split(".")[0])
+        assert place is None or module.startswith(place), f"{module} imports {name}, {place} may"
+
+
+def test_every_room_has_a_layer() -> None:
+    assert {Path(module).parts[0].removesuffix(".py") for module in MODULES} <= set(RANK)
