@@ -16,7 +16,7 @@ HEADER = (
     " : tunables <limit> <batchcount> <sharedfactor>"
     " : slabdata <active_slabs> <num_slabs> <sharedavail>\n"
 )
-"""print_slabinfo_header()"""
+"""print_slabinfo_header()."""
 
 
 def line(cache: KmemCache) -> str:

@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm.mmzone import (
-    NR_PAGE_ORDERS,
-    MigrateType,
-    Node,
-    Zone,
-    high_wmark_pages,
-    low_wmark_pages,
-    min_wmark_pages,
-    promo_wmark_pages,
-)
+from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Node, Zone
 from vmfs.mm.vmstat import Item, Scope, items
+from vmfs.mm.wmark import high_wmark_pages, low_wmark_pages, min_wmark_pages, promo_wmark_pages
 from vmfs.views.entry import File, top
 from vmfs.views.proc.vmstat import printed
 

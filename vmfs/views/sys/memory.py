@@ -13,21 +13,18 @@ from typing import TYPE_CHECKING, Any
 from vmfs.kernel import Feature
 from vmfs.mm.memory_block import ONLINE_TYPES, MemoryBlock, memory_blocks
 from vmfs.views.entry import Dir, File, Link, top
+from vmfs.views.kstrtox import kstrtobool, sysfs_streq
 from vmfs.views.sys.device import UEVENT
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 
-def sysfs_word(data: bytes) -> str:
-    """lib/string_helpers.c: sysfs_streq() forgives one newline."""
-    return data.decode("latin-1").removesuffix("\n")
-
-
 def auto_online_blocks_store(machine: Machine, data: bytes, _offset: int) -> int:
-    if (word := sysfs_word(data)) not in ONLINE_TYPES:
+    found = [word for word in ONLINE_TYPES if sysfs_streq(data, word)]
+    if not found:
         raise OSError(errno.EINVAL, "not an online type")
-    machine.memory_hotplug.auto_online_blocks = word
+    machine.memory_hotplug.auto_online_blocks = found[0]
     return len(data)
 
 
@@ -37,14 +34,14 @@ def auto_online_blocks_load(machine: Machine, text: str) -> None:
 
 def state_store(_block: MemoryBlock, data: bytes, _offset: int) -> int:
     """EINVAL for what is no state and for the state it has already; EBUSY for offline."""
-    raise OSError(errno.EBUSY if sysfs_word(data) == "offline" else errno.EINVAL, "the block stays online")
+    raise OSError(errno.EBUSY if sysfs_streq(data, "offline") else errno.EINVAL, "the block stays online")
 
 
-def online_store(_block: MemoryBlock, data: bytes, _offset: int) -> int:
-    """drivers/base/core.c: online_store(), a boolean; the same state again is no error."""
-    if data[:1] in b"yYtT1" and data:
-        return len(data)
-    raise OSError(errno.EBUSY if data[:1] in b"nNfF0" and data else errno.EINVAL, "the block stays online")
+def online_store(block: MemoryBlock, data: bytes, _offset: int) -> int:
+    """A boolean (drivers/base/core.c); the same state again is no error."""
+    if not kstrtobool(data, block.machine.kernel):
+        raise OSError(errno.EBUSY, "the block stays online")
+    return len(data)
 
 
 def valid_zones(block: MemoryBlock) -> str:

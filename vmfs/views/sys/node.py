@@ -5,20 +5,28 @@ The directories nodeN/hugepages belong to vmfs/views/sys/hugepages.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import errno
+import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vmfs.kernel import Feature
+from vmfs.kernel import Feature, Kernel
 from vmfs.mm.memory_block import blocks_of
-from vmfs.mm.mmzone import Node
+from vmfs.mm.mmzone import PAGE_SIZE, Node
 from vmfs.mm.vmstat import Item, Scope, items
 from vmfs.views.entry import Dir, File, Link, top
+from vmfs.views.kstrtox import c_string, kstrtoull
 from vmfs.views.proc.vmstat import printed
 from vmfs.views.seq import id_list, id_mask, kb_line, kbytes
 from vmfs.views.sys.device import UEVENT
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
+
+
+RECLAIM = re.compile(r"(0x[0-9a-fA-F]+|[0-9]+)([kmgtpeKMGTPE]?)(?: +swappiness=([0-9]{1,3}|max))?")
+MAX_SWAPPINESS = 200
+SWAPPINESS_ANON_ONLY = 201  # "max"
 
 
 class NodeDir(NamedTuple):
@@ -115,7 +123,7 @@ def pool(d: NodeDir) -> Any:
 
 
 def meminfo(d: NodeDir) -> str:
-    """node_read_meminfo()"""
+    """node_read_meminfo()."""
     shown = (row for row in ROWS if d.machine.kernel.has(row.needs))
     return "".join(row.line(row.label, row.value(d), f"Node {d.node.nid} ") for row in shown)
 
@@ -148,9 +156,27 @@ def compact(d: NodeDir, data: bytes, _offset: int) -> int:
 
 
 def reclaim(d: NodeDir, data: bytes, _offset: int) -> int:
-    """mm/vmscan.c: reclaim_store(), `SIZE [swappiness=N]`: EINVAL, or EAGAIN when less was found."""
-    d.machine.reclaim_node(d.node.nid, *reclaim_request(data))
+    """mm/vmscan.c: user_proactive_reclaim(), `SIZE [swappiness=N|max]`.
+
+    EINVAL for anything else, EAGAIN when less was found.
+    """
+    d.machine.reclaim_node(d.node.nid, *reclaim_request(d.machine.kernel, data))
     return len(data)
+
+
+def reclaim_request(kernel: Kernel, data: bytes) -> tuple[int, int | None]:
+    """The pages wanted, and the swappiness for this time, if one was given."""
+    found = re.fullmatch(RECLAIM, c_string(data).strip().decode("latin-1"))
+    if not found:
+        raise OSError(errno.EINVAL, "expected SIZE [swappiness=N]")
+    shift = 10 * (" kmgtpe".index(found[2].lower()) if found[2] else 0)
+    pages = (kstrtoull(found[1].encode(), 0, kernel.ulong_max) << shift) // PAGE_SIZE
+    if found[3] is None:
+        return pages, None
+    swappiness = SWAPPINESS_ANON_ONLY if found[3] == "max" else int(found[3])
+    if found[3] != "max" and swappiness > MAX_SWAPPINESS:
+        raise OSError(errno.EINVAL, "swappiness is 0 to 200")
+    return pages, swappiness
 
 
 FILES: tuple[File[NodeDir] | Link[NodeDir], ...] = (
@@ -190,10 +216,6 @@ def possible(machine: Machine) -> str:
 def has_normal_memory(node: Node) -> bool:
     """N_NORMAL_MEMORY: memory in a zone up to Normal."""
     return any(z.populated and z.name in {"DMA", "DMA32", "Normal"} for z in node.zones)
-
-
-def no_entries(_: NodeDir) -> Iterable[tuple[str, str]]:
-    return ()
 
 
 DIRS: tuple[Dir[Any], ...] = (
