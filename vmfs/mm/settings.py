@@ -1,0 +1,146 @@
+"""What a stored setting changes besides itself: one row a setting, everything else only stores.
+
+The rows run after every successful write, also one that stores the old value again; they get the
+value from before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vmfs.kernel import Feature
+from vmfs.mm import pageset, wmark
+from vmfs.mm.huge_memory import ThpSize, TransparentHugePages
+from vmfs.mm.lru_gen import LruGen, capabilities
+from vmfs.mm.mempolicy import DEFAULT_WEIGHT, InterleaveWeight, Mempolicy
+from vmfs.mm.sysctl import Sysctl
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+After = Callable[["Machine", Any], None]
+
+
+def store(machine: Machine, holder: Any, name: str, value: Any) -> None:
+    """Set one attribute of `machine.sysctl`, `machine.thp`, ... and do what the kernel does then."""
+    before = getattr(holder, name)
+    setattr(holder, name, value)
+    after = AFTER_STORE.get((type(holder), name))
+    if after:
+        after(machine, before)
+
+
+def _min_free_kbytes(machine: Machine, _before: int) -> None:
+    machine.sysctl.user_min_free_kbytes = machine.sysctl.min_free_kbytes
+    wmark.setup_per_zone_wmarks(machine)
+
+
+def _watermark_scale_factor(machine: Machine, _before: int) -> None:
+    wmark.setup_per_zone_wmarks(machine)
+
+
+def _lowmem_reserve_ratio(machine: Machine, _before: list[int]) -> None:
+    wmark.setup_per_zone_lowmem_reserve(machine)
+
+
+def _percpu_pagelist_fraction(machine: Machine, before: int) -> None:
+    """percpu_pagelist_high_fraction_sysctl_handler(): nothing happens without a change."""
+    # A kernel has one of the two; the other stays 0.
+    if before != machine.sysctl.percpu_pagelist_high_fraction + machine.sysctl.percpu_pagelist_fraction:
+        pageset.zone_pcp_update(machine)
+
+
+def _dirty_background_ratio(machine: Machine, _before: int) -> None:
+    machine.sysctl.dirty_background_bytes = 0
+
+
+def _dirty_background_bytes(machine: Machine, _before: int) -> None:
+    machine.sysctl.dirty_background_ratio = 0
+
+
+def _dirty_ratio(machine: Machine, before: int) -> None:
+    """dirty_ratio_handler(): unlike the background pair, only a change clears the other."""
+    if machine.sysctl.dirty_ratio != before:
+        machine.sysctl.dirty_bytes = 0
+
+
+def _dirty_bytes(machine: Machine, before: int) -> None:
+    if machine.sysctl.dirty_bytes != before:
+        machine.sysctl.dirty_ratio = 0
+
+
+def _overcommit_ratio(machine: Machine, _before: int) -> None:
+    machine.sysctl.overcommit_kbytes = 0
+
+
+def _overcommit_kbytes(machine: Machine, _before: int) -> None:
+    machine.sysctl.overcommit_ratio = 0
+
+
+def _drop_caches(machine: Machine, _before: int) -> None:
+    # Before the first number was written there is nothing to repeat.
+    if machine.sysctl.drop_caches:
+        machine.drop_caches(machine.sysctl.drop_caches)
+
+
+def _compact_memory(machine: Machine, _before: int) -> None:
+    """sysctl_compaction_handler(): old kernels do not look at what was written."""
+    if machine.sysctl.compact_memory == 1 or not machine.kernel.has(Feature.COMPACT_MEMORY_CHECKED):
+        machine.compact_memory()
+
+
+def _numa_stat(machine: Machine, before: int) -> None:
+    """sysctl_vm_numa_stat_handler(): switching off clears the counters."""
+    if before and not machine.sysctl.numa_stat:
+        for _, zone in machine.zones():
+            zone.numa[:] = 0
+
+
+def _khugepaged(machine: Machine, _before: str) -> None:
+    """start_stop_khugepaged()"""
+    wmark.set_recommended_min_free_kbytes(machine, thp_enabled=machine.thp.runs_khugepaged(machine.kernel))
+
+
+def _shmem(machine: Machine, before: str) -> None:
+    if machine.kernel.has(Feature.SHMEM_STARTS_KHUGEPAGED):
+        _khugepaged(machine, before)
+
+
+def _lru_gen(machine: Machine, _before: int) -> None:
+    machine.lru_gen.enabled &= capabilities(machine.kernel)
+
+
+def _interleave_weight(machine: Machine, _before: int) -> None:
+    machine.mempolicy.auto = False
+
+
+def _interleave_auto(machine: Machine, _before: bool) -> None:
+    if machine.mempolicy.auto:
+        for entry in machine.mempolicy.weights:
+            entry.weight = DEFAULT_WEIGHT
+
+
+AFTER_STORE: dict[tuple[type, str], After] = {
+    (Sysctl, "compact_memory"): _compact_memory,
+    (Sysctl, "dirty_background_bytes"): _dirty_background_bytes,
+    (Sysctl, "dirty_background_ratio"): _dirty_background_ratio,
+    (Sysctl, "dirty_bytes"): _dirty_bytes,
+    (Sysctl, "dirty_ratio"): _dirty_ratio,
+    (Sysctl, "drop_caches"): _drop_caches,
+    (Sysctl, "lowmem_reserve_ratio"): _lowmem_reserve_ratio,
+    (Sysctl, "min_free_kbytes"): _min_free_kbytes,
+    (Sysctl, "numa_stat"): _numa_stat,
+    (Sysctl, "overcommit_kbytes"): _overcommit_kbytes,
+    (Sysctl, "overcommit_ratio"): _overcommit_ratio,
+    (Sysctl, "percpu_pagelist_fraction"): _percpu_pagelist_fraction,
+    (Sysctl, "percpu_pagelist_high_fraction"): _percpu_pagelist_fraction,
+    (Sysctl, "watermark_scale_factor"): _watermark_scale_factor,
+    (TransparentHugePages, "enabled"): _khugepaged,
+    (TransparentHugePages, "shmem_enabled"): _shmem,
+    (ThpSize, "enabled"): _khugepaged,
+    (ThpSize, "shmem_enabled"): _shmem,
+    (LruGen, "enabled"): _lru_gen,
+    (InterleaveWeight, "weight"): _interleave_weight,
+    (Mempolicy, "auto"): _interleave_auto,
+}
