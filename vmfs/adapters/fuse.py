@@ -1,0 +1,186 @@
+"""The tree over FUSE. The only module that imports fusepy, which speaks libfuse 2.
+
+What costs a round trip is left out: an operation that is None answers ENOSYS once, and the kernel
+never asks again. Names are cached for long, since every call finds its path anew; attributes are
+not, since a file's length is that of its text now. Permissions are decided here and not by
+`default_permissions`: the kernel would let root read a 0200 sysctl, and ask for the attributes of
+every directory on the way at each open.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from errno import EINVAL, EIO
+from typing import Any, NoReturn
+
+import fuse
+
+from vmfs.tree import Caller, Handle, Tree, calls
+from vmfs.tree.policy import error
+
+log = logging.getLogger(__name__)
+
+NAMES_KEPT_SECONDS = 86400
+OPTIONS: dict[str, Any] = {
+    "direct_io": True,  # else a descriptor that is rewound shows its first text for ever
+    "big_writes": True,  # one write(2) is one value, also when it is longer than a page
+    "entry_timeout": NAMES_KEPT_SECONDS,
+    "attr_timeout": 0,
+    "fsname": "vmfs",
+    "subtype": "vmfs",
+}
+
+
+class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
+    """`root` is the directory of the tree that the mount point shows; `ready` is called once it answers."""
+
+    use_ns = True
+    flush = None
+    opendir = None
+    releasedir = None
+
+    def __init__(self, tree: Tree, root: str, ready: Callable[[], None]) -> None:
+        self._tree = tree
+        self._root = root.rstrip("/")
+        self._ready = ready
+        self._handles: dict[int, Handle] = {}
+        self._last_handle = 0
+        self._mounted = time.time_ns()
+
+    def __call__(self, operation: str, path: str | None, *args: Any) -> Any:
+        """Every operation comes through here, and every fault of ours leaves here as EIO."""
+        try:
+            return getattr(self, operation)(path, *args)
+        except OSError:
+            raise
+        except Exception:
+            log.exception("%s %s", operation, path)
+            raise error(EIO) from None
+
+    def init(self, _path: str) -> None:
+        self._ready()
+
+    # Looking
+
+    def getattr(self, path: str, _fh: int | None = None) -> dict[str, int]:
+        found = self._tree.stat(self._path(path))
+        return {
+            "st_mode": found.st_mode,
+            "st_nlink": found.st_nlink,
+            "st_uid": found.st_uid,
+            "st_gid": found.st_gid,
+            "st_size": found.st_size,
+            "st_blksize": found.st_blksize,
+            "st_atime": self._mounted,
+            "st_mtime": self._mounted,
+            "st_ctime": self._mounted,
+        }
+
+    def readdir(self, path: str, _fh: int) -> Iterator[Any]:
+        yield from (".", "..")
+        for name, kind in self._tree.scandir(self._path(path)):
+            yield name, {"st_mode": kind}, 0
+
+    def readlink(self, path: str) -> str:
+        return self._tree.readlink(self._path(path))
+
+    def access(self, path: str, wanted: int) -> None:
+        calls.access(self._tree, self._path(path), wanted, self._caller())
+
+    def statfs(self, _path: str) -> dict[str, int]:
+        return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": 255}  # no blocks: df passes it over
+
+    # Reading and writing
+
+    def open(self, path: str, flags: int) -> int:
+        handle = self._tree.open(self._path(path), flags, self._caller())
+        self._last_handle += 1
+        self._handles[self._last_handle] = handle
+        return self._last_handle
+
+    def read(self, _path: str, size: int, offset: int, fh: int) -> bytes:
+        return self._handles[fh].read(size, offset)
+
+    def write(self, _path: str, data: bytes, offset: int, fh: int) -> int:
+        return self._handles[fh].write(data, offset)
+
+    def release(self, _path: str, fh: int) -> None:
+        del self._handles[fh]
+
+    def truncate(self, path: str, _length: int, fh: int | None = None) -> None:
+        if fh is None:
+            calls.truncate(self._tree, self._path(path), self._caller())
+
+    def fsync(self, path: str, _datasync: int, _fh: int) -> None:
+        calls.fsync(self._tree, self._path(path))
+
+    def fsyncdir(self, _path: str, _datasync: int, _fh: int) -> None:
+        raise error(EINVAL)
+
+    # Changing what cannot be changed
+
+    def chmod(self, path: str, mode: int) -> None:
+        calls.chmod(self._tree, self._path(path), mode, self._caller())
+
+    def chown(self, path: str, uid: int, gid: int) -> None:
+        calls.chown(self._tree, self._path(path), uid, gid, self._caller())
+
+    def utimens(self, path: str, _times: tuple[int, int] | None = None) -> None:
+        calls.utimes(self._tree, self._path(path), self._caller())
+
+    def getxattr(self, path: str, name: str, _position: int = 0) -> bytes:
+        return calls.getxattr(self._tree, self._path(path), name, self._caller())
+
+    def setxattr(self, path: str, name: str, _value: bytes, _options: int, _position: int = 0) -> None:
+        calls.setxattr(self._tree, self._path(path), name, self._caller())
+
+    def removexattr(self, path: str, name: str) -> None:
+        calls.setxattr(self._tree, self._path(path), name, self._caller())
+
+    def create(self, path: str, _mode: int, _fi: Any = None) -> int:
+        self._refuse("create", path)
+
+    def mknod(self, path: str, _mode: int, _dev: int) -> None:
+        self._refuse("mknod", path)
+
+    def mkdir(self, path: str, _mode: int) -> None:
+        self._refuse("mkdir", path)
+
+    def symlink(self, path: str, _target: str) -> None:
+        self._refuse("symlink", path)
+
+    def link(self, path: str, _source: str) -> None:
+        self._refuse("link", path)
+
+    def unlink(self, path: str) -> None:
+        self._refuse("unlink", path)
+
+    def rmdir(self, path: str) -> None:
+        self._refuse("rmdir", path)
+
+    def rename(self, _old: str, new: str) -> None:
+        calls.rename(self._tree, self._path(new), self._caller())
+
+    def _refuse(self, call: str, path: str) -> NoReturn:
+        calls.refuse(call, self._path(path), self._caller())
+
+    def _path(self, path: str) -> str:
+        # the mount point itself is "/", of a subtree as of the whole
+        if not self._root:
+            return path
+        return self._root if path == "/" else self._root + path
+
+    def _caller(self) -> Caller:
+        uid, gid, _ = fuse.fuse_get_context()
+        return Caller(uid, gid, root=uid in (0, self._tree.owner.uid))
+
+
+def serve(tree: Tree, mountpoint: str, root: str, allow_other: bool, ready: Callable[[], None]) -> None:
+    """Mount and answer until somebody unmounts, or SIGINT, SIGTERM or SIGHUP comes.
+
+    RuntimeError when the mount fails; libfuse has then said why on standard error.
+    """
+    options = OPTIONS | ({"allow_other": True} if allow_other else {})
+    fuse.FUSE(Adapter(tree, root, ready), mountpoint, foreground=True, nothreads=True, **options)

@@ -1,0 +1,232 @@
+"""Tree: paths to text and back, under one lock."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from errno import EACCES, EINVAL, EISDIR, ENOENT, ENOTDIR
+from typing import TYPE_CHECKING, Any
+
+from vmfs import views
+from vmfs.tree.entries import Directory, Entry, Leaf, Stat, Symlink
+from vmfs.tree.handle import Handle
+from vmfs.tree.index import Index, Place
+from vmfs.tree.policy import Caller, Policy, error, policy_of
+from vmfs.views.entry import Dir, Link
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+KEPT_ENTRIES = 4096
+"""Paths whose rows and texts are remembered; who walks over more starts again."""
+
+
+class Tree:
+    """Paths are absolute: "/proc/meminfo". One lock is held for a whole read or write.
+
+    `elapsed` gives the seconds that have passed since it was last asked; the machine lives through
+    them before anybody looks at it. Without it time stands still but for `machine.tick()`.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        elapsed: Callable[[], float] | None = None,
+        dirs: Iterable[Dir[Any]] | None = None,
+    ) -> None:
+        self.elapsed = elapsed
+        self.owner = Caller(os.getuid(), os.getgid(), root=True)
+        self._lock = threading.RLock()
+        self._dirs = tuple(views.dirs() if dirs is None else dirs)
+        self._modes: dict[str, int] = {}  # where chmod changed it
+        self._owners: dict[str, Caller] = {}  # where chown changed it
+        self.replace(machine)
+
+    def replace(self, machine: Machine) -> None:
+        """Show another machine from now on."""
+        self.machine = machine
+        self._index = Index(machine, self._dirs)
+        self._entries: dict[str, Entry] = {}
+
+    def listdir(self, path: str = "/") -> list[str]:
+        """The names in the kernel's order; by name where the kernel's order has no meaning."""
+        with self._lock:
+            self._advance()
+            directory = self.directory(path)
+            return sorted(directory.place.names(), key=directory.policy.order)
+
+    def scandir(self, path: str = "/") -> list[tuple[str, int]]:
+        """The names with their file types, S_IFREG, S_IFDIR or S_IFLNK."""
+        with self._lock:
+            types = self.directory(path).place.names()
+            return [(name, types[name]) for name in self.listdir(path)]
+
+    def read(self, path: str) -> str:
+        """The text now, as the owner sees it: EACCES where an open for reading has it."""
+        self.open(path, os.O_RDONLY)
+        return self.read_bytes(path).decode("utf-8", "surrogateescape")
+
+    def write(self, path: str, text: str | bytes) -> None:
+        """Open, write and close as a shell's `echo` does: the rest of a short write follows it."""
+        handle = self.open(path, os.O_WRONLY)
+        data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
+        done = handle.write(data, 0)
+        while 0 < done < len(data):
+            done += handle.write(data[done:], done)
+
+    def readlink(self, path: str) -> str:
+        entry = self.entry(path)
+        if not isinstance(entry, Symlink):
+            raise error(EINVAL)
+        return entry.target
+
+    def stat(self, path: str) -> Stat:
+        """As lstat(2), but for st_size: the length of the text at this moment."""
+        with self._lock:
+            self._advance()
+            entry = self.entry(path)
+            owner = self.owner_of(path)
+            return Stat(
+                entry.mode, self._nlink(entry), owner.uid, owner.gid, self._size(entry), entry.policy.blksize
+            )
+
+    def walk(self, path: str = "/") -> Iterator[Entry]:
+        """Every entry at and under `path`, itself first."""
+        entry = self.entry(path)
+        yield entry
+        if isinstance(entry, Directory):
+            for name in self.listdir(path):
+                yield from self.walk(f"{path.rstrip('/')}/{name}")
+
+    def open(self, path: str, flags: int, caller: Caller | None = None) -> Handle:
+        """Open a file that exists; flags and errno as in the system call."""
+        leaf = self.leaf(path)
+        wanted = (os.R_OK, os.W_OK, os.R_OK | os.W_OK)[flags & os.O_ACCMODE]
+        self.permit(leaf, wanted, caller or self.owner)
+        leaf.policy.check_open(leaf.file, leaf.mode, wanted)
+        if flags & os.O_DIRECT:
+            raise error(EINVAL)
+        return Handle(self, path, flags)
+
+    def permit(self, entry: Entry, wanted: int, caller: Caller) -> None:
+        """inode_permission(): EACCES unless `caller` may do `wanted`, of R_OK, W_OK and X_OK.
+
+        Search permission of the directories above is not asked for; all have it unless chmod
+        took it away.
+        """
+        mode = entry.mode
+        if wanted * 0o111 & ~mode == 0:
+            return
+        owner = self.owner_of(entry.path)
+        shift = 6 if caller.root or caller.uid == owner.uid else 3 if caller.gid == owner.gid else 0
+        if not entry.policy.permits(mode, wanted, mode >> shift & 0o7, caller.root):
+            raise error(EACCES)
+
+    def change_mode(self, path: str, mode: int) -> None:
+        """chmod(2) by somebody who may: see `Calls`."""
+        entry = self.entry(path)
+        entry.mode = self._modes[path] = stat.S_IFMT(entry.mode) | stat.S_IMODE(mode)
+
+    def change_owner(self, path: str, uid: int, gid: int) -> None:
+        """chown(2) by somebody who may; -1 leaves an id as it is."""
+        old = self.owner_of(path)
+        self._owners[path] = Caller(old.uid if uid < 0 else uid, old.gid if gid < 0 else gid, root=False)
+
+    def entry(self, path: str) -> Entry:
+        """What is at `path`: ENOENT, ENOTDIR."""
+        if self._index.refresh():
+            self._entries.clear()
+        entry = self._entries.get(path)
+        if entry is None:
+            if len(self._entries) >= KEPT_ENTRIES:
+                self._entries.clear()
+            entry = self._entries[path] = self._find(path)
+        return entry
+
+    def leaf(self, path: str) -> Leaf:
+        """The file at `path`; EISDIR for a directory."""
+        entry = self.entry(path)
+        if isinstance(entry, Leaf):
+            return entry
+        raise error(EISDIR if isinstance(entry, Directory) else EINVAL)
+
+    def directory(self, path: str) -> Directory:
+        """The directory at `path`; ENOTDIR for a file."""
+        entry = self.entry(path)
+        if isinstance(entry, Directory):
+            return entry
+        raise error(ENOTDIR)
+
+    def owner_of(self, path: str) -> Caller:
+        return self._owners.get(path, self.owner)
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole text, rendered at most once per state of the machine."""
+        with self._lock:
+            self._advance()
+            return self._render(self.leaf(path))
+
+    def write_bytes(self, path: str, data: bytes, offset: int) -> int:
+        """One write(2): how many bytes were taken."""
+        with self._lock:
+            self._advance()
+            leaf = self.leaf(path)
+            return leaf.policy.write(leaf.file, leaf.subject, data, offset)
+
+    def size(self, path: str) -> int:
+        return len(self.read_bytes(path))
+
+    def _advance(self) -> None:
+        if self.elapsed is not None:
+            seconds = self.elapsed()
+            if seconds:
+                self.machine.tick(seconds)
+
+    def _render(self, leaf: Leaf) -> bytes:
+        if leaf.file.read is None:
+            return b""
+        stamp = (self.machine.generation, self.machine.clock.uptime_centisecs if leaf.file.timed else 0)
+        if leaf.stamp != stamp:
+            leaf.text = leaf.file.read(leaf.subject).encode("utf-8", "surrogateescape")
+            leaf.stamp = stamp
+        return leaf.text
+
+    def _size(self, entry: Entry) -> int:
+        if isinstance(entry, Leaf):
+            return len(self._render(entry)) if entry.mode & 0o444 else 0
+        return len(entry.target) if isinstance(entry, Symlink) else 0
+
+    def _nlink(self, entry: Entry) -> int:
+        if isinstance(entry, Directory) and entry.policy.nlink_counts:
+            return 2 + sum(1 for _ in entry.place.directories())
+        return 1
+
+    def _find(self, path: str) -> Entry:
+        above, _, name = path.rpartition("/")
+        policy = policy_of(path)
+        if not name:
+            return Directory("/", stat.S_IFDIR | 0o755, policy, self._index.root)
+        place = self.directory(above or "/").place
+        entry = self._row(place, path, name, policy) or self._link(place, path, name, policy)
+        if entry is None:
+            below = place.directory(name)
+            if below is None:
+                raise error(ENOENT)
+            entry = Directory(path, stat.S_IFDIR | policy.directory_mode, policy, below)
+        entry.mode = self._modes.get(path, entry.mode)
+        return entry
+
+    def _row(self, place: Place, path: str, name: str, policy: Policy) -> Entry | None:
+        found = place.row(name)
+        if found is None:
+            return None
+        row, subject = found
+        if isinstance(row, Link):
+            return Symlink(path, stat.S_IFLNK | 0o777, policy, row.target(subject))
+        return Leaf(path, stat.S_IFREG | row.permissions, policy, row, subject)
+
+    def _link(self, place: Place, path: str, name: str, policy: Policy) -> Entry | None:
+        target = place.link(name)
+        return None if target is None else Symlink(path, stat.S_IFLNK | 0o777, policy, target)
