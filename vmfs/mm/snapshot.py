@@ -124,6 +124,7 @@ class Snapshot:
     buffers: int = 0  # page cache of block devices, part of nr_file_pages
     swapcache: int = 0  # where the kernel has no nr_swapcached
     committed_as: int = 0
+    mem_available: int | None = None  # as printed; tells what no file says of totalreserve_pages
     percpu: int = 0
     vmalloc_used: int = 0
     zswap_kbytes: tuple[int, int] = (0, 0)  # Zswap, Zswapped

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import pageset
 from vmfs.mm.mmzone import PAGE_SHIFT, Node, Watermark, Zone
-from vmfs.mm.vmstat_threshold import refresh_zone_stat_thresholds
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
-    from vmfs.mm.snapshot import Snapshot, ZoneState
 
 Mark = Callable[[Zone], int]
 """One of the four functions below."""
@@ -155,40 +153,3 @@ def min_unmapped_pages(machine: Machine, node: Node) -> int:
 def min_slab_pages(machine: Machine, node: Node) -> int:
     """Reclaimable slab below which node reclaim spares it (setup_min_slab_ratio())."""
     return sum(zone.managed_pages * machine.sysctl.min_slab_ratio // 100 for zone in node.zones)
-
-
-def restore(machine: Machine, snapshot: Snapshot) -> None:
-    """The stored numbers of a captured machine; what the snapshot lacks is set up from managed_pages."""
-    setup_per_zone_wmarks(machine)
-    setup_per_zone_lowmem_reserve(machine)
-    refresh_zone_stat_thresholds(machine)
-    states = [state for node in snapshot.nodes for state in node.zones]
-    zones = [zone for _, zone in machine.zones()]
-    for zone, state in zip(zones, states, strict=True):
-        _restore_zone(machine.kernel, zone, state)
-    calculate_totalreserve_pages(machine)
-    pageset.zone_pcp_update(machine)
-    for zone, state in zip(zones, states, strict=True):
-        zone.watermark_boost = state.boost
-        if state.pageset is not None:
-            zone.pageset_batch, zone.pageset_high_min, zone.pageset_high_max = state.pageset
-
-
-def _restore_zone(kernel: Kernel, zone: Zone, state: ZoneState) -> None:
-    if state.watermark is not None:
-        state.boost = state.boost or _hidden_boost(kernel, zone.watermark, state.watermark)
-        minimum, low, high = (pages - state.boost for pages in state.watermark)
-        zone.watermark = Watermark(minimum, low, high, high + low - minimum)
-    if state.lowmem_reserve is not None:
-        zone.lowmem_reserve = state.lowmem_reserve
-    if state.stat_threshold is not None:
-        zone.stat_threshold = state.stat_threshold
-
-
-def _hidden_boost(kernel: Kernel, computed: Watermark, printed: tuple[int, int, int]) -> int:
-    # Old zoneinfo adds the boost to the watermarks and has no line for it. It grows by pageblocks;
-    # less than one is a stale watermark.
-    ahead = {shown - pages for shown, pages in zip(printed, computed[:3], strict=True)}
-    boost = ahead.pop()
-    hidden = not kernel.has(Feature.ZONEINFO_BOOST) and not ahead and boost >= 1 << kernel.pageblock_order
-    return boost if hidden else 0
