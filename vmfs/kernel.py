@@ -95,6 +95,7 @@ class Feature(Enum):
 
     # Lines, columns and files of the text views.
     MEMINFO_ZSWAP = ((6, 1), None, None)
+    SWAPCACHE_GLOBAL = (None, (5, 10), None)
     NODE_FILE_HUGEPAGES_NARROW = (None, (6, 1), None)
     NODE_FILE_HUGEPAGES_ALIGNED = ((6, 12), None, None)
     NODE_MEMORY_FAILURE = ((6, 12), None, None)

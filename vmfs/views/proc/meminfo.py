@@ -48,7 +48,8 @@ def state(label: str, *items: Item, needs: Feature = Feature.BASE) -> Row:
 def cached_pages(machine: Machine) -> int:
     """Page cache of files; that of block devices is Buffers, swap cache stands apart."""
     file = machine.global_page_state(Item.NR_FILE_PAGES)
-    return max(0, file - machine.global_page_state(Item.NR_SWAPCACHED) - machine.buffers)
+    swap = machine.global_page_state(Item.NR_SWAPCACHED) + machine.swapcache
+    return max(0, file - swap - machine.buffers)
 
 
 def swap_total(machine: Machine) -> int:
@@ -70,7 +71,8 @@ ROWS: tuple[Row, ...] = (
     pages("MemAvailable", si_mem_available),
     pages("Buffers", lambda m: m.buffers),
     pages("Cached", cached_pages),
-    state("SwapCached", Item.NR_SWAPCACHED),
+    pages("SwapCached", lambda m: m.swapcache, Feature.SWAPCACHE_GLOBAL),
+    state("SwapCached", Item.NR_SWAPCACHED, needs=Feature.NR_SWAPCACHED_PER_NODE),
     state("Active", Item.NR_ACTIVE_ANON, Item.NR_ACTIVE_FILE),
     state("Inactive", Item.NR_INACTIVE_ANON, Item.NR_INACTIVE_FILE),
     state("Active(anon)", Item.NR_ACTIVE_ANON),
