@@ -109,6 +109,10 @@ class Feature(Enum):
     PSI_READ_ONLY = (None, (5, 10), None)
     PSI_TRIGGERS = ((6, 1), None, None)
     CPU_CLUSTERS = ((6, 1), None, None)
+    STATUS_KTHREAD = ((6, 12), None, None)
+    STATUS_INDIRECT_BRANCH = ((6, 1), None, None)
+    STATUS_THREAD_FEATURES = ((6, 12), None, Arch.X86_64)
+    MLOCK_LIMIT_8M = ((6, 1), None, None)
     MEMORY_AUTO_ONLINE = ((6, 12), None, None)
 
     # Rules of the handlers and parsers behind writable files.
