@@ -121,7 +121,6 @@ class Feature(Enum):
     KSTRTOBOOL_TRUE_FALSE = ((6, 1), None, None)
     KSTRTOBOOL_ENABLE_DISABLE = ((7, 2), None, None)
     COMPACT_MEMORY_CHECKED = ((6, 12), None, None)
-    WATERMARK_SCALE_3000 = ((6, 1), None, None)
     PAGE_CLUSTER_LIMITED = ((6, 12), None, None)
     UNPRIVILEGED_USERFAULTFD_ON = (None, (5, 10), None)
     SHMEM_STARTS_KHUGEPAGED = ((6, 12), None, None)

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmfs.kernel import Feature
-from vmfs.mm.machine import Machine
-from vmfs.views.codec import SYSFS_LIMIT, Codec, Parsed, Write
+from vmfs.views.codec import SYSFS_LIMIT, Codec, Parsed, String, Write
 from vmfs.views.entry import Dir, File, Link
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
 
 SYSCTL_WRITES_STRICT = 1
 
-Check = Callable[[Machine, Any], None]
+Check = Callable[["Machine", Any], None]
 """Refuses a value that the handler has parsed already: raises OSError, nothing is stored."""
 
 
@@ -69,7 +71,7 @@ def tunable(
     def load(machine: Machine, text: str) -> None:
         setattr(machine.sysctl, attr, codec.load(text))
 
-    return File(name, read, write, mode, needs, load)
+    return File(name, read, write, mode, needs, load, string=isinstance(codec, String))
 
 
 def action(name: str, codec: Codec[int], *, needs: Feature = Feature.BASE, check: Check | None = None) -> File[Machine]:

@@ -1,0 +1,16 @@
+"""/sys/kernel/mm/swap (mm/swap_state.c)."""
+
+from __future__ import annotations
+
+from vmfs.kernel import Feature
+from vmfs.views.codec import Either
+from vmfs.views.kstrtox import TRUE_FALSE, Prefix
+from vmfs.views.tunable import attribute, settings_dir
+
+DIRS = (
+    settings_dir(
+        "/sys/kernel/mm/swap",
+        lambda machine: machine.swap_readahead,
+        attribute("vma_ra_enabled", Either(Feature.KSTRTOBOOL_TRUE_FALSE, TRUE_FALSE, Prefix(TRUE_FALSE.words))),
+    ),
+)
