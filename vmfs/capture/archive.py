@@ -146,8 +146,10 @@ def _headers(stream: _Stream) -> Iterator[tuple[tarfile.TarInfo, str]]:
             info.size = 0
         yield info, _checked(info)
         long = {}
-    if not stream.done or block[:1] == b"":
+    if not block:
         raise stream.error("the archive is cut" if stream.done else "the archive is empty")
+    while stream.some(_CHUNK):
+        pass  # the checksum of the packed data comes last
 
 
 def _header(stream: _Stream, block: bytes) -> tarfile.TarInfo:
