@@ -52,7 +52,7 @@ def _step(tree: Tree, step: Path, agreement: Agreement) -> None:
             f"{step.name}{write.path}", write.payload, (write.open_error, write.ret, write.error), ours
         )
     for path in machine.files(step):
-        for label, kernel, value in _fixed(path, (step / path[1:]).read_text(), machine.read(tree, path)):
+        for label, kernel, value in _fixed(path, (step / path[1:]).read_text(), machine.shown(tree, path)):
             agreement.equal(f"{step.name}{path}", label, kernel, value)
 
 

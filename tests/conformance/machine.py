@@ -1,0 +1,60 @@
+"""The machine of a recorded step, and what its files answer, spelled as a recording spells it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from vmfs import capture
+from vmfs.tree import Tree
+
+Answer = tuple[str, int, str]
+"""The error of open(2), what write(2) returned, its error; an error is its name or ""."""
+
+
+def of(step: Path) -> Tree:
+    """The captured step as a machine whose time stands still."""
+    return Tree(capture.load(step).machine)
+
+
+def files(step: Path) -> list[str]:
+    """The paths of the captured files of a step."""
+    return sorted(
+        "/" + str(path.relative_to(step))
+        for top in ("proc", "sys")
+        for path in (step / top).rglob("*")
+        if path.is_file()
+    )
+
+
+def shown(tree: Tree, path: str) -> str:
+    """The text of a file, or its error in a line."""
+    try:
+        return tree.read(path)
+    except OSError as error:
+        return f"({name(error)})"
+
+
+def content(tree: Tree, path: str) -> str | None:
+    """The text of a file, or None where it cannot be read."""
+    try:
+        return tree.read(path)
+    except OSError:
+        return None
+
+
+def write(tree: Tree, path: str, data: bytes) -> Answer:
+    """open(2) and one write(2)."""
+    try:
+        handle = tree.open(path, os.O_WRONLY)
+    except OSError as error:
+        return name(error), -1, ""
+    try:
+        return "", handle.write(data, 0), ""
+    except OSError as error:
+        return "", -1, name(error)
+
+
+def name(error: OSError) -> str:
+    return errno.errorcode[error.errno or 0]
