@@ -29,14 +29,9 @@ def printed(machine: Machine, item: Item, count: int) -> int:
     return count
 
 
-def value(machine: Machine, item: Item) -> int:
-    if item.scope is Scope.EVENT:
-        return machine.event(item)
-    return printed(machine, item, machine.global_page_state(item))
-
-
 def vmstat(machine: Machine) -> str:
-    return "".join(f"{item.text} {value(machine, item)}\n" for item in items(machine.kernel, *Scope))
+    shown = items(machine.kernel, *Scope)
+    return "".join(f"{i.text} {printed(machine, i, machine.global_page_state(i))}\n" for i in shown)
 
 
 DIRS = (top("/proc", File("vmstat", vmstat)),)
