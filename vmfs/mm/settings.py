@@ -98,7 +98,7 @@ def _numa_stat(machine: Machine, before: int) -> None:
 
 
 def _khugepaged(machine: Machine, _before: str) -> None:
-    """start_stop_khugepaged()"""
+    """mm/khugepaged.c: start_stop_khugepaged()."""
     wmark.set_recommended_min_free_kbytes(machine, thp_enabled=machine.thp.runs_khugepaged(machine.kernel))
 
 

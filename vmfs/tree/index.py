@@ -36,6 +36,7 @@ class Table:
         self._subjects: dict[Key, Any] | None = None
         self._names: list[dict[Key, dict[str, None]]] = []
         self._links: dict[Key, dict[str, str]] = {}
+        self._files: dict[Key, dict[str, tuple[File[Any], Any]]] = {}
 
     @property
     def subjects(self) -> dict[Key, Any]:
@@ -66,6 +67,14 @@ class Table:
         if key not in self._links:
             self._links[key] = dict(self.source.links(self.subjects[key]))
         return self._links[key]
+
+    def files(self, key: Key) -> dict[str, tuple[File[Any], Any]]:
+        """The files that are not rows but follow from the subject, each with its own: a weight of nodeN."""
+        if self.source.files is None or key not in self.subjects:
+            return {}
+        if key not in self._files:
+            self._files[key] = {file.name: (file, s) for file, s in self.source.files(self.subjects[key])}
+        return self._files[key]
 
     def _key(self, parts: tuple[Any, ...]) -> Key:
         rest = iter(parts)
@@ -111,9 +120,9 @@ class Place:
     def row(self, name: str) -> tuple[File[Any] | Link[Any], Any] | None:
         """The row that `name` stands for, and its subject."""
         found = self.segment.rows.get(name)
-        if found is None or self.key not in found[0].subjects:
-            return None
-        return found[1], found[0].subjects[self.key]
+        if found is None:
+            return next((files[name] for files in self._files() if name in files), None)
+        return (found[1], found[0].subjects[self.key]) if self.key in found[0].subjects else None
 
     def link(self, name: str) -> str | None:
         """Where the link `name` that follows from the subject points to."""
@@ -139,12 +148,17 @@ class Place:
         for name, (table, entry) in self.segment.rows.items():
             if self.key in table.subjects:
                 found[name] = S_IFLNK if isinstance(entry, Link) else S_IFREG
+        for files in self._files():
+            found.update(dict.fromkeys(files, S_IFREG))
         for links in self._links():
             found.update(dict.fromkeys(links, S_IFLNK))
         return found | dict.fromkeys(self.directories(), S_IFDIR)
 
     def _links(self) -> Iterator[dict[str, str]]:
         return (t.links(self.key) for t in self.segment.tables if t.source.links and self.key in t.subjects)
+
+    def _files(self) -> Iterator[dict[str, tuple[File[Any], Any]]]:
+        return (table.files(self.key) for table in self.segment.tables)
 
 
 class Index:

@@ -141,7 +141,7 @@ class _Scalar:
         return Parsed(parsed.value[0], parsed.consumed, parsed.errno)
 
     def load(self, text: str) -> int:
-        return int(text.split()[0])
+        return int(text.split(maxsplit=1)[0])
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class LowmemReserveRatio(IntVector):
 
     def parse(self, write: Write, old: Sequence[int]) -> Parsed[list[int]]:
         parsed = super().parse(write, old)
-        return Parsed([ratio if ratio > 0 else 0 for ratio in parsed.value], parsed.consumed)
+        return Parsed([max(0, ratio) for ratio in parsed.value], parsed.consumed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +250,7 @@ class String:
             return Parsed(old, len(write.data))
         if not write.data:
             return Parsed(old, 0)
-        added = re.split(rb"[\0\n]", write.data, maxsplit=1)[0].decode(errors="surrogateescape")
+        added = write.data.partition(b"\n")[0].partition(b"\0")[0].decode(errors="surrogateescape")
         return Parsed((old[: write.offset] + added)[: self.size - 1], len(write.data))
 
     def load(self, text: str) -> str:

@@ -61,7 +61,8 @@ class Dir(Generic[S]):
     "/sys/devices/system/node/node{}" with each -> [((0,), node0), ((1,), node1)].
     `needs` hides the whole directory. `entries` may be empty: an empty directory.
     Parents of a path exist by themselves. Links into a directory that are many (cpuN, memoryN in
-    nodeN) come from `links(subject) -> [(name, target)]`.
+    nodeN) come from `links(subject) -> [(name, target)]`, files that are many from
+    `files(subject) -> [(file, what the file is about)]`.
     """
 
     path: str
@@ -69,6 +70,7 @@ class Dir(Generic[S]):
     each: Callable[[Machine], Iterable[tuple[tuple[Any, ...], S]]]
     needs: Feature = Feature.BASE
     links: Callable[[S], Iterable[tuple[str, str]]] | None = None
+    files: Callable[[S], Iterable[tuple[File[Any], Any]]] | None = None
 
 
 def top(path: str, *entries: File[Machine] | Link[Machine], needs: Feature = Feature.BASE) -> Dir[Machine]:

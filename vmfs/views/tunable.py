@@ -47,7 +47,6 @@ def tunable(
     *,
     mode: int = 0,
     needs: Feature = Feature.BASE,
-    check: Check | None = None,
 ) -> File[Machine]:
     """A stored sysctl; `attr` is its name in mm/sysctl.py where it is not the file's.
 
@@ -62,8 +61,6 @@ def tunable(
     def write(machine: Machine, data: bytes, offset: int) -> int:
         old = getattr(machine.sysctl, attr)
         parsed = codec.parse(sysctl_write(machine, data, offset), old)
-        if not parsed.errno and check:
-            check(machine, parsed.value)
         if not parsed.errno or parsed.value != old:
             machine.set_sysctl(attr, parsed.value)
         return _answer(parsed)
@@ -74,9 +71,9 @@ def tunable(
     return File(name, read, write, mode, needs, load, string=isinstance(codec, String))
 
 
-def action(name: str, codec: Codec[int], *, needs: Feature = Feature.BASE, check: Check | None = None) -> File[Machine]:
-    """A sysctl that nobody can read and that does something: what it does is tied to its name in mm."""
-    return File(name, None, tunable(name, codec, check=check).write, needs=needs)
+def action(name: str, codec: Codec[int]) -> File[Machine]:
+    """A sysctl that nobody can read and that does something: mm/settings.py says what."""
+    return File(name, None, tunable(name, codec).write)
 
 
 def constant(name: str, read: Callable[[Machine], object], needs: Feature = Feature.BASE) -> File[Machine]:
@@ -84,7 +81,7 @@ def constant(name: str, read: Callable[[Machine], object], needs: Feature = Feat
     return File(name, lambda machine: f"{read(machine)}\n", needs=needs)
 
 
-def attribute(
+def attribute(  # noqa: PLR0913  # the columns of a row
     name: str,
     codec: Codec[Any],
     attr: str = "",

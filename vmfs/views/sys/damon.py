@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def write_nr_kdamonds(_machine: Machine, data: bytes, _offset: int) -> int:
-    """nr_kdamonds_store()"""
+    """mm/damon/sysfs.c: nr_kdamonds_store()."""
     if data and kstrtoull(data, 0, INT_MAX):
         raise fail(ENOMEM)
     return len(data[:SYSFS_LIMIT])

@@ -66,7 +66,7 @@ def store_nr_overcommit_hugepages(pool: Pool, data: bytes) -> None:
 
 
 def store_demote(pool: Pool, data: bytes) -> None:
-    pool.machine.demote(pool.hstate, _kstrtoul(pool, data), pool.nid)
+    pool.machine.demote_hugepages(pool.hstate, _kstrtoul(pool, data), pool.nid)
 
 
 def demote_size(pool: Pool) -> str:
@@ -116,21 +116,24 @@ def _whole(store: Callable[[Pool, bytes], None]) -> Callable[[Pool, bytes, int],
     return write
 
 
-def _pools(machine: Machine) -> Iterator[tuple[tuple[int], Pool]]:
+Named = tuple[tuple[int, ...], Pool]
+
+
+def _pools(machine: Machine) -> Iterator[Named]:
     for hstate in machine.hstates:
         yield (hstate.size_kbytes,), Pool(machine, hstate)
 
 
-def _node_pools(machine: Machine) -> Iterator[tuple[tuple[int, int], Pool]]:
+def _node_pools(machine: Machine) -> Iterator[Named]:
     for node in machine.nodes:
         if node.present_pages:
             for hstate in machine.hstates:
                 yield (node.nid, hstate.size_kbytes), Pool(machine, hstate, node.nid)
 
 
-def _demotable(pool: Pool) -> bool:
-    """Sizes that have a smaller one: hugetlb_init_hstates()."""
-    return any(other.order < pool.hstate.order for other in pool.machine.hstates)
+def _demotable(pools: Iterator[Named]) -> Iterator[Named]:
+    """Those of a size that has a smaller one: hugetlb_init_hstates()."""
+    return (p for p in pools if any(h.order < p[1].hstate.order for h in p[1].machine.hstates))
 
 
 _NR: File[Pool] = File("nr_hugepages", _count(nr_hugepages), _whole(store_nr_hugepages))
@@ -156,7 +159,7 @@ NODE_POOL = "/sys/devices/system/node/node{}/hugepages/hugepages-{}kB"
 
 DIRS: tuple[Dir[Pool], ...] = (
     Dir(POOL, FILES, _pools),
-    Dir(POOL, DEMOTE_FILES, lambda m: (p for p in _pools(m) if _demotable(p[1])), Feature.HUGETLB_DEMOTE),
+    Dir(POOL, DEMOTE_FILES, lambda m: _demotable(_pools(m)), Feature.HUGETLB_DEMOTE),
     Dir(NODE_POOL, NODE_FILES, _node_pools, Feature.NUMA),
-    Dir(NODE_POOL, DEMOTE_FILES, lambda m: (p for p in _node_pools(m) if _demotable(p[1])), Feature.HUGETLB_DEMOTE),
+    Dir(NODE_POOL, DEMOTE_FILES, lambda m: _demotable(_node_pools(m)), Feature.HUGETLB_DEMOTE),
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from vmfs.kernel import Feature
 from vmfs.mm.mempolicy import DEFAULT_WEIGHT
 from vmfs.views.codec import Either, Parsed, Write
+from vmfs.views.entry import Dir, File
 from vmfs.views.kstrtox import TRUE_FALSE, Number, sysfs_streq
-from vmfs.views.tunable import attribute, settings_dir
+from vmfs.views.tunable import Settings, attribute
 
 PATH = "/sys/kernel/mm/mempolicy/weighted_interleave"
 WEIGHT_MAX = 255
@@ -29,11 +32,19 @@ WEIGHT = Either(
 )
 
 
+
+def weights(settings: Settings) -> Iterator[tuple[File[Settings], Settings]]:
+    machine = settings.machine
+    for entry in machine.mempolicy.weights:
+        yield attribute(f"node{entry.nid}", WEIGHT, "weight"), Settings(machine, entry)
+
+
 DIRS = (
-    settings_dir(
+    Dir(
         PATH,
-        lambda machine: machine.mempolicy,
-        attribute("auto", TRUE_FALSE, mode=0o664, needs=Feature.WEIGHTED_INTERLEAVE_AUTO),
-        needs=Feature.WEIGHTED_INTERLEAVE,
+        (attribute("auto", TRUE_FALSE, mode=0o664, needs=Feature.WEIGHTED_INTERLEAVE_AUTO),),
+        lambda machine: (((), Settings(machine, machine.mempolicy)),),
+        Feature.WEIGHTED_INTERLEAVE,
+        files=weights,
     ),
 )

@@ -45,8 +45,9 @@ def sizes(machine: Machine) -> Iterator[tuple[tuple[int], Settings]]:
 def nr_anon(settings: Settings) -> int:
     """Folios in use; the machine makes none but PMD-sized ones."""
     machine, size = settings
-    pages = machine.global_page_state(Item.NR_ANON_THPS) if size is machine.thp.sizes[-1] else 0
-    return pages >> size.order
+    if size is not machine.thp.sizes[-1]:
+        return 0
+    return machine.global_page_state(Item.NR_ANON_TRANSPARENT_HUGEPAGES) >> machine.thp.order
 
 
 def event(name: str, item: Item | None, needs: Feature = Feature.BASE) -> File[Settings]:

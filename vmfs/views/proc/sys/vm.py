@@ -45,7 +45,7 @@ def read_nr_overcommit_hugepages(machine: Machine) -> str:
 
 
 def write_nr_overcommit_hugepages(machine: Machine, data: bytes, offset: int) -> int:
-    """mm/hugetlb.c: hugetlb_overcommit_handler()"""
+    """mm/hugetlb.c: hugetlb_overcommit_handler()."""
     hstate = machine.default_hstate
     if hstate.order > MAX_PAGE_ORDER:
         raise fail(EINVAL)
@@ -76,6 +76,9 @@ def write_stat_refresh(_machine: Machine, data: bytes, _offset: int) -> int:
 BOOL = Int(0, 1)
 COUNT = Int(0)
 PERCENT = Int(0, 100)
+NUMA_ZONELIST_ORDER: File[Machine] = File(
+    "numa_zonelist_order", lambda _: "Node\n", write_numa_zonelist_order, needs=Feature.NUMA, string=True
+)
 RND_BITS = Either(Feature.HIGHMEM, Int(8, 16), Int(28, 32))
 
 DIRS = (
@@ -118,7 +121,7 @@ DIRS = (
         File("nr_hugepages_mempolicy", read_nr_hugepages, write_nr_hugepages, needs=Feature.NUMA),
         File("nr_overcommit_hugepages", read_nr_overcommit_hugepages, write_nr_overcommit_hugepages),
         tunable("numa_stat", BOOL, needs=Feature.NUMA),
-        File("numa_zonelist_order", lambda _: "Node\n", write_numa_zonelist_order, 0, Feature.NUMA, string=True),
+        NUMA_ZONELIST_ORDER,
         tunable("oom_dump_tasks", Int()),
         tunable("oom_kill_allocating_task", Int()),
         tunable("overcommit_kbytes", ULong()),
