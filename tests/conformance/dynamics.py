@@ -1,0 +1,199 @@
+"""The steps with loads, repeated with control lines: which way counters moved, and how far.
+
+Chains of steps start from a capture, since a capture does not tell which process or file a page
+belongs to. After each step: every counter that moved by more than 1 % of memory moved the same way
+here, and the amounts agree within 5 % of memory, or 2 % where nothing but arithmetic is involved.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests import recordings
+from tests.conformance import machine
+from tests.conformance.agreement import Agreement
+from vmfs import control
+from vmfs.tree import Tree
+
+AMOUNTS = ("MemFree", "Cached", "SReclaimable", "AnonPages", "SwapFree")
+POOL = ("HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp")
+NOT_PAGES = re.compile(
+    r"pg|numa_|thp_|compact_|balloon|drop_|slabs_|workingset|allocstall|nr_(dirtied|written)"
+)
+"""Starts of counters of /proc/vmstat that count events, not pages that are somewhere."""
+
+CHAINS = ("10 11 12", "13 14", "21 22 23 24 25 26 27 28 29 30 31 32 33 34 35", "36 37", "38", "39")
+"""Steps that only make sense one after the other, each chain from the capture before its first."""
+
+ARITHMETIC = ("10", "11", "12", "13", "14", "21")
+"""Steps that move counts and reclaim nothing."""
+
+
+@dataclass
+class Chain:
+    """One machine on its way through a chain. `pages_gone`, `inodes_gone`: what was dropped since the
+    files were read."""
+
+    tree: Tree
+    swap: str
+    pages_gone: bool = True
+    inodes_gone: bool = True
+    tasks: list[str] = field(default_factory=list)
+
+    def control(self, line: str) -> None:
+        control.run(self.tree, line)
+
+    def start(self, arguments: str) -> None:
+        self.control(f"start load{len(self.tasks)} {arguments}")
+        self.tasks.append(f"load{len(self.tasks)}")
+
+    def map_anonymous(self, mebibytes: str) -> None:
+        self.start(f"anon={mebibytes}M")
+
+    def map_huge(self, count: str) -> None:
+        self.start(f"huge={count}")
+
+    def exit(self) -> None:
+        while self.tasks:
+            self.control(f"stop {self.tasks.pop()}")
+
+    def run_out_of_memory(self) -> None:
+        """The OOM killer ends the task, and the control line says so."""
+        with suppress(OSError):
+            self.start("anon=200%")
+
+    def swapon(self) -> None:
+        self.control(f"swapon 1G name={self.swap}")
+
+    def swapoff(self) -> None:
+        self.control(f"swapoff {self.swap}")
+
+    def read_small(self) -> None:
+        """10,000 files of 4 KiB."""
+        if self.inodes_gone:
+            self.control("read 40M files=10000")
+        elif self.pages_gone:
+            self.control("read 40M")
+
+    def read_big(self) -> None:
+        if self.pages_gone:
+            self.control("read 384M files=6")
+        self.pages_gone = self.inodes_gone = False
+
+    def reread(self) -> None:
+        self.read_small()
+        self.read_big()
+
+    def drop(self, bits: int) -> None:
+        """Inodes with pages in the cache survive a drop of inodes alone."""
+        self.pages_gone |= bool(bits & 1)
+        self.inodes_gone |= bits == 3
+
+    def nothing(self) -> None:
+        """The words only explain the write behind them, or nothing is given back yet."""
+
+
+LOADS: tuple[tuple[str, Callable[..., None]], ...] = (
+    (r"hugetlbfs file of (\d+) huge pages mapped shared, all touched", Chain.map_huge),
+    (r"hugetlbfs file of \d+ huge pages mapped shared, (\d+) touched", Chain.map_huge),
+    (r"the process exits; the file stays", Chain.nothing),
+    (r"the file is removed", Chain.exit),
+    (r"the process exits, the file is removed", Chain.exit),
+    (r"swapon a 1 GiB partition", Chain.swapon),
+    (r"swapoff", Chain.swapoff),
+    (r"stat and read 10000 small files", Chain.read_small),
+    (r"read 6 files of 64 MiB each", Chain.read_big),
+    (r"stat and read the small files and the big files again", Chain.reread),
+    (r"a process maps and touches (\d+) MiB of anonymous memory", Chain.map_anonymous),
+    (r"a second process maps and touches (\d+) MiB more", Chain.map_anonymous),
+    (r"both processes exit", Chain.exit),
+    (r"page cache is full of clean file pages", Chain.nothing),
+    (r"nr_hugepages far above what memory holds", Chain.nothing),
+    (r"no swap; a process .* touches more anonymous memory than there is", Chain.run_out_of_memory),
+)
+"""The recorder's words -> what repeats them, given the numbers in them."""
+
+
+def compare(recording: Path) -> Agreement:
+    agreement = Agreement()
+    steps = {step.name[:2]: step for step in recordings.steps(recording)}
+    for chain in CHAINS:
+        numbers = [n for n in chain.split() if n in steps]
+        if numbers:
+            _chain(steps[f"{int(numbers[0]) - 1:02}"], [steps[n] for n in numbers], agreement)
+    return agreement
+
+
+def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
+    chain = Chain(machine.of(start), _swap_name(steps[0].parent))
+    kernel_before, ours_before = _counts(_captured(start)), _counts(chain.tree.read)
+    for step in steps:
+        try:
+            for action in recordings.actions(step):
+                _act(chain, action)
+        except OSError as error:
+            agreement.judge(step.name, "actions", "done", error.strerror, agree=False)
+            return
+        kernel, ours = _counts(_captured(step)), _counts(chain.tree.read)
+        _directions(step, (kernel_before, kernel), (ours_before, ours), agreement)
+        _amounts(step, kernel, ours, agreement)
+        kernel_before, ours_before = kernel, ours
+
+
+def _swap_name(recording: Path) -> str:
+    lines = (recording / "21-swapon/proc/swaps").read_text().splitlines()
+    return lines[1].split()[0]
+
+
+def _act(chain: Chain, action: recordings.Write | recordings.Load) -> None:
+    if isinstance(action, recordings.Write):
+        machine.write(chain.tree, action.path, action.payload)
+        if action.path.endswith("drop_caches"):
+            chain.drop(int(action.payload))
+        return
+    for pattern, repeat in LOADS:
+        if found := re.match(pattern, action.words):
+            repeat(chain, *found.groups())
+            return
+    raise ValueError(f"{action.words}: no control line repeats this; see LOADS")
+
+
+def _captured(step: Path) -> Callable[[str], str]:
+    return lambda path: (step / path[1:]).read_text()
+
+
+def _counts(read: Callable[[str], str]) -> dict[str, int]:
+    """Pages (huge pages for HugePages_*) by name, of meminfo and vmstat."""
+    meminfo = re.findall(r"^(\S+): +(\d+)( kB)?$", read("/proc/meminfo"), re.MULTILINE)
+    counts = {name: int(value) // (4 if unit else 1) for name, value, unit in meminfo}
+    vmstat = (line.split() for line in read("/proc/vmstat").splitlines())
+    return counts | {name: int(value) for name, value in vmstat if not NOT_PAGES.match(name)}
+
+
+Pair = tuple[dict[str, int], dict[str, int]]
+
+
+def _directions(step: Path, kernel: Pair, ours: Pair, agreement: Agreement) -> None:
+    """Counters that moved by more than 1 % of memory moved the same way."""
+    least = kernel[1]["MemTotal"] / 100
+    for name in kernel[0].keys() & kernel[1].keys():
+        moved = kernel[1][name] - kernel[0][name]
+        if abs(moved) > least:
+            mine = ours[1].get(name, 0) - ours[0].get(name, 0)
+            agreement.judge(step.name, f"{name} moved by", moved, mine, agree=moved * mine > 0)
+
+
+def _amounts(step: Path, kernel: dict[str, int], ours: dict[str, int], agreement: Agreement) -> None:
+    percent = 2 if step.name[:2] in ARITHMETIC else 5
+    limit = kernel["MemTotal"] * percent / 100
+    for name in AMOUNTS:
+        near = abs(kernel[name] - ours[name]) <= limit
+        agreement.judge(step.name, f"{name} within {percent} %", kernel[name], ours[name], agree=near)
+    huge = kernel["Hugepagesize"]
+    for name in POOL:
+        near = abs(kernel[name] - ours[name]) * huge <= limit
+        agreement.judge(step.name, f"{name} within {percent} %", kernel[name], ours[name], agree=near)
