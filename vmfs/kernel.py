@@ -93,6 +93,11 @@ class Feature(Enum):
     PCP_HIGH_AUTO = ((6, 12), None, None)
     THP_OFF_LOWERS_MIN_FREE = ((6, 1), None, None)
 
+    # Huge pages.
+    HUGETLB_NODE_COUNT_PERSISTENT = ((6, 12), None, None)
+    HUGETLB_DEMOTE_BATCHED = ((6, 12), None, None)
+    HUGETLB_BOOT_PARALLEL = ((6, 12), None, None)
+
     # Lines, columns and files of the text views.
     MEMINFO_ZSWAP = ((6, 1), None, None)
     SWAPCACHE_GLOBAL = (None, (5, 10), None)

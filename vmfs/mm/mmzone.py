@@ -87,6 +87,8 @@ class Zone:
     pageset_high_min: int = 0
     pageset_high_max: int = 0
     stat_threshold: int = 0
+    slab: dict[bool, Extents] = field(default_factory=_no_slab)  # by "reclaimable"
+    other: Extents = field(default_factory=Extents.empty)  # the kernel's own, in no counter here
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.ZONE), np.int64))
     numa: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NUMA), np.int64))
 
@@ -97,6 +99,15 @@ class Zone:
     @property
     def is_highmem(self) -> bool:
         return self.name == "HighMem"
+
+    @property
+    def event_name(self) -> str:
+        """The suffix of pgalloc_*, allocstall_* and pgskip_*, in capitals."""
+        return "HIGH" if self.is_highmem else self.name.upper()
+
+    def lru_pages(self, lru: int) -> int:
+        """Pages in the batches of one list; its counter says the same once it has been counted."""
+        return sum(batch.pages for batch in self.lru.lists[lru])
 
     @property
     def end_pfn(self) -> int:

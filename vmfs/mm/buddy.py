@@ -1,0 +1,339 @@
+"""The free lists of one zone: struct free_area, over real page frame numbers.
+
+Free blocks below the largest order are sorted arrays of their first frames; blocks of the largest
+order are runs, so an empty zone of any size costs a few bytes. The kernel's lists are last in,
+first out; here the lowest address goes first, which cannot be seen from outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from vmfs.mm.extents import Extents, Pfns
+from vmfs.mm.mmzone import MAX_PAGE_ORDER, NR_PAGE_ORDERS, MigrateType
+
+Types = npt.NDArray[np.uint8]
+
+_EMPTY: Pfns = np.empty(0, np.int64)
+MAX_BLOCK = 1 << MAX_PAGE_ORDER
+
+FALLBACKS: dict[MigrateType, tuple[MigrateType, ...]] = {
+    MigrateType.UNMOVABLE: (MigrateType.RECLAIMABLE, MigrateType.MOVABLE),
+    MigrateType.MOVABLE: (MigrateType.RECLAIMABLE, MigrateType.UNMOVABLE),
+    MigrateType.RECLAIMABLE: (MigrateType.UNMOVABLE, MigrateType.MOVABLE),
+}
+"""mm/page_alloc.c: fallbacks[]."""
+
+
+@dataclass(slots=True, eq=False)
+class Buddy:
+    """`start_pfn` and `end_pfn` bound the zone; `pageblock_order` is 9, or 10 with 4 MiB pages."""
+
+    start_pfn: int
+    end_pfn: int
+    pageblock_order: int = 9
+    nr_free_pages: int = 0
+    _small: list[list[Pfns]] = field(init=False)
+    _runs: list[Extents] = field(init=False)
+    _types: Types = field(init=False)
+    _blocks: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._small = [[_EMPTY] * MAX_PAGE_ORDER for _ in MigrateType]
+        self._runs = [Extents.empty() for _ in MigrateType]
+        first = self.start_pfn >> self.pageblock_order
+        last = -(-self.end_pfn >> self.pageblock_order)
+        # Zero means Movable: an untouched zone's table is never paged in.
+        self._types = np.zeros(max(last - first, 0), np.uint8)
+        self._blocks = [0] * len(MigrateType)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def nr_free(self, order: int, migratetype: MigrateType | None = None) -> int:
+        """Free blocks of exactly that order: struct free_area.nr_free, or one list's length."""
+        if migratetype is None:
+            return sum(self.nr_free(order, t) for t in MigrateType)
+        if order == MAX_PAGE_ORDER:
+            return self._runs[migratetype].pages >> MAX_PAGE_ORDER
+        return len(self._small[migratetype][order])
+
+    @property
+    def nr_free_pages_blocks(self) -> int:
+        """Free pages in blocks of pageblock size and more (NR_FREE_PAGES_BLOCKS)."""
+        orders = range(self.pageblock_order, NR_PAGE_ORDERS)
+        return sum(self.nr_free(order) << order for order in orders)
+
+    def nr_pageblocks(self, migratetype: MigrateType) -> int:
+        return self._blocks[migratetype]
+
+    def set_nr_pageblocks(self, migratetype: MigrateType, count: int) -> None:
+        """How many blocks pagetypeinfo counts before the first change of type."""
+        self._blocks[migratetype] = count
+
+    def free_extents(self) -> Extents:
+        """All free pages, neighbours joined."""
+        parts = [Extents.blocks(a, o) for lists in self._small for o, a in enumerate(lists)]
+        return Extents.concat([*parts, *self._runs]).coalesced()
+
+    def small_free(self) -> Extents:
+        """Free pages in blocks smaller than a page block, by address."""
+        lists = (every[: self.pageblock_order] for every in self._small)
+        parts = [Extents.blocks(a, order) for orders in lists for order, a in enumerate(orders)]
+        return Extents.concat(parts).coalesced()
+
+    def whole_pageblocks(self) -> Pfns:
+        """First frames of the page blocks that are wholly free."""
+        size = 1 << self.pageblock_order
+        orders = range(self.pageblock_order, MAX_PAGE_ORDER)
+        large = [Extents.blocks(lists[o], o) for lists in self._small for o in orders]
+        return np.sort(Extents.concat([*large, *self._runs]).chopped(size).start)
+
+    def pageblocks_of(self, migratetype: MigrateType) -> Pfns:
+        """The first frame in the zone of each page block that holds a free page of this type."""
+        parts = [Extents.blocks(a, o) for o, a in enumerate(self._small[migratetype])]
+        free = Extents.concat([*parts, self._runs[migratetype]])
+        firsts = np.unique(free.chopped(1 << self.pageblock_order).start >> self.pageblock_order)
+        first_pfns: Pfns = np.maximum(firsts << self.pageblock_order, self.start_pfn)
+        return first_pfns
+
+    def is_free(self, pfns: Pfns, order: int) -> npt.NDArray[np.bool_]:
+        """Which frames start a free block of exactly that order (below the largest)."""
+        found = np.zeros(len(pfns), bool)
+        for lists in self._small:
+            found |= _member(pfns, lists[order])
+        return found
+
+    def has_block(self, order: int, types: tuple[MigrateType, ...]) -> bool:
+        """Is there a free block of at least that order on one of these lists?"""
+        return any(self.nr_free(o, t) for o in range(order, NR_PAGE_ORDERS) for t in types)
+
+    # -- page blocks -------------------------------------------------------------------------
+
+    def _index(self, pfns: Pfns) -> Pfns:
+        return (pfns >> self.pageblock_order) - (self.start_pfn >> self.pageblock_order)
+
+    def _types_at(self, index: Pfns) -> Types:
+        raw = self._types[index]
+        return np.where(raw == 0, np.uint8(MigrateType.MOVABLE), raw - np.uint8(1)).astype(np.uint8)
+
+    def types_of(self, pfns: Pfns) -> Types:
+        """get_pageblock_migratetype() of each frame."""
+        return self._types_at(self._index(pfns))
+
+    def set_types(self, pfns: Pfns, migratetype: MigrateType) -> None:
+        """set_pageblock_migratetype() of the blocks that hold these frames."""
+        index = np.unique(self._index(pfns))
+        old, counts = np.unique(self._types_at(index), return_counts=True)
+        for previous, count in zip(old, counts, strict=True):
+            self._blocks[int(previous)] -= int(count)
+        self._blocks[migratetype] += len(index)
+        self._types[index] = 0 if migratetype is MigrateType.MOVABLE else migratetype + 1
+
+    # -- allocating --------------------------------------------------------------------------
+
+    def alloc(self, order: int, count: int, migratetype: MigrateType) -> tuple[Extents, int]:
+        """Up to `count` blocks of `order`, smallest sufficient order first, other types last.
+
+        Returns the pages and how many blocks smaller than a page block had to be stolen from
+        another type (each boosts the watermark). mm/page_alloc.c: __rmqueue().
+        """
+        parts: list[Extents] = []
+        want, steals = count << order, 0
+        while want > 0:
+            got = self._take(order, want, migratetype)
+            parts.append(got)
+            want -= got.pages
+            if want <= 0:
+                break
+            stolen = self._steal(order, want, migratetype)
+            if stolen is None:
+                break
+            steals += stolen
+        return Extents.concat(parts), steals
+
+    def _take(self, order: int, want: int, migratetype: MigrateType) -> Extents:
+        """From the lists of one type alone. `want` is a multiple of `1 << order` pages."""
+        parts: list[Extents] = []
+        for o in range(order, NR_PAGE_ORDERS):
+            if want <= 0:
+                break
+            head = self._pop(o, -(-want >> o), migratetype)
+            have = head.pages
+            if have > want:
+                head, rest = head.take(want)
+                self._insert_parts(rest, migratetype)
+            parts.append(head)
+            want -= min(have, want)
+        got = Extents.concat(parts)
+        self.nr_free_pages -= got.pages
+        return got
+
+    def _pop(self, order: int, blocks: int, migratetype: MigrateType) -> Extents:
+        """The first blocks of a list, as many as there are."""
+        if order == MAX_PAGE_ORDER:
+            head, self._runs[migratetype] = self._runs[migratetype].take(blocks << order)
+            return head
+        lists = self._small[migratetype]
+        head, lists[order] = Extents.blocks(lists[order][:blocks], order), lists[order][blocks:]
+        return head
+
+    def _insert_parts(self, extents: Extents, migratetype: MigrateType) -> None:
+        """Put the rest of a split block back: expand()."""
+        small, runs = extents.aligned(MAX_PAGE_ORDER)
+        for order, starts in enumerate(small):
+            if len(starts):
+                self._insert(starts, order, migratetype)
+        if len(runs.start):
+            self._insert_runs(runs, migratetype)
+
+    def _steal(self, order: int, want: int, migratetype: MigrateType) -> int | None:
+        """Move blocks of another type to this type's lists; None when there are none.
+
+        mm/page_alloc.c: __rmqueue_fallback(), steal_suitable_fallback().
+        """
+        for o in range(MAX_PAGE_ORDER, order - 1, -1):
+            for other in FALLBACKS.get(migratetype, ()):
+                if not self.nr_free(o, other):
+                    continue
+                if o >= self.pageblock_order:
+                    self._convert(o, -(-want >> o), other, migratetype)
+                    return 0
+                if o >= self.pageblock_order // 2 or migratetype is not MigrateType.MOVABLE:
+                    self._steal_pageblock(int(self._small[other][o][0]), migratetype)
+                else:
+                    self._move_smallest(order, other, migratetype)
+                return 1
+        return None
+
+    def _convert(self, order: int, blocks: int, other: MigrateType, migratetype: MigrateType) -> None:
+        """Whole page blocks change type, as many as are wanted."""
+        taken = self._pop(order, blocks, other)
+        self.set_types(taken.chopped(1 << self.pageblock_order).start, migratetype)
+        self._insert_parts(taken, migratetype)
+
+    def _move_smallest(self, order: int, other: MigrateType, migratetype: MigrateType) -> None:
+        for o in range(order, self.pageblock_order):
+            if len(self._small[other][o]):
+                self._insert_parts(self._pop(o, 1, other), migratetype)
+                return
+
+    def _steal_pageblock(self, pfn: int, migratetype: MigrateType) -> None:
+        """move_freepages_block(): the block's free pages change lists, and its type when it is half free.
+
+        Pages in use that would be compatible with the new type are not counted.
+        """
+        size = 1 << self.pageblock_order
+        first = pfn & -size
+        moved = 0
+        for other in MigrateType:
+            if other is migratetype:
+                continue
+            for order in range(self.pageblock_order):
+                starts = self._small[other][order]
+                low, high = np.searchsorted(starts, (first, first + size))
+                if high > low:
+                    inside = starts[low:high]
+                    self._small[other][order] = np.concatenate((starts[:low], starts[high:]))
+                    self._insert(inside, order, migratetype)
+                    moved += len(inside) << order
+        if moved >= size // 2:
+            self.set_types(np.array([max(first, self.start_pfn)], np.int64), migratetype)
+
+    def isolate(self, extents: Extents) -> None:
+        """Take exactly these pages, all of them free, off the lists (isolate_freepages_block())."""
+        inside = extents.coalesced()
+        for migratetype in MigrateType:
+            for order, starts in enumerate(self._small[migratetype]):
+                hit = Extents.blocks(starts, order).overlaps(inside)
+                if hit.any():
+                    self._small[migratetype][order] = starts[~hit]
+                    broken = Extents.blocks(starts[hit], order)
+                    self._insert_parts(broken.minus(inside), migratetype)
+            runs = self._runs[migratetype]
+            hit = runs.overlaps(inside)
+            if hit.any():
+                self._runs[migratetype] = runs.select(~hit)
+                self._insert_parts(runs.select(hit).minus(inside), migratetype)
+        self.nr_free_pages -= inside.pages
+
+    def add_runs(self, runs: Extents, migratetype: MigrateType) -> None:
+        """`add` for the largest order."""
+        self.nr_free_pages += runs.pages
+        self._insert_runs(runs, migratetype)
+
+    def add(self, starts: Pfns, order: int, migratetype: MigrateType) -> None:
+        """Put blocks on one list without merging: laying out a machine whose lists are known."""
+        self.nr_free_pages += len(starts) << order
+        self._insert(starts, order, migratetype)
+
+    # -- freeing -----------------------------------------------------------------------------
+
+    def free(self, extents: Extents) -> None:
+        """Give pages back; buddies merge order by order. mm/page_alloc.c: __free_one_page()."""
+        if not len(extents.start):
+            return
+        self.nr_free_pages += extents.pages
+        small, runs = extents.aligned(MAX_PAGE_ORDER)
+        merged = _EMPTY
+        for order in range(MAX_PAGE_ORDER):
+            fresh = np.concatenate((merged, small[order]))
+            merged = self._merge(np.sort(fresh), order) if len(fresh) else _EMPTY
+        self._insert_runs_by_type(Extents.concat([Extents.blocks(merged, MAX_PAGE_ORDER), runs]))
+
+    def _merge(self, fresh: Pfns, order: int) -> Pfns:
+        """Insert blocks of one order; returns the first frames of those that merged into the next."""
+        buddies = fresh ^ (1 << order)
+        paired = _member(buddies, fresh)
+        up = fresh[paired & ((fresh & (1 << order)) == 0)]
+        alone, mates = fresh[~paired], buddies[~paired]
+        joined = np.zeros(len(alone), bool)
+        for lists in self._small:
+            if len(lists[order]) and len(alone):
+                hit = _member(mates, lists[order])
+                if hit.any():
+                    lists[order] = lists[order][~_member(lists[order], np.sort(mates[hit]))]
+                    joined |= hit
+        self._insert_by_type(alone[~joined], order)
+        return np.concatenate((up, alone[joined] & ~np.int64(1 << order)))
+
+    def _insert_by_type(self, starts: Pfns, order: int) -> None:
+        if not len(starts):
+            return
+        types = self.types_of(starts)
+        for migratetype in np.unique(types):
+            self._insert(starts[types == migratetype], order, MigrateType(int(migratetype)))
+
+    def _insert_runs_by_type(self, runs: Extents) -> None:
+        """Runs of the largest order go to the list of each block's type."""
+        if not len(runs.start):
+            return
+        if self._all_movable(runs):
+            self._insert_runs(runs, MigrateType.MOVABLE)
+            return
+        blocks = runs.chopped(MAX_BLOCK)
+        types = self.types_of(blocks.start)
+        for migratetype in np.unique(types):
+            self._insert_runs(blocks.select(types == migratetype), MigrateType(int(migratetype)))
+
+    def _all_movable(self, runs: Extents) -> bool:
+        first, last = self._index(runs.start), self._index(runs.end - 1)
+        return not any(self._types[a : b + 1].any() for a, b in zip(first, last, strict=True))
+
+    def _insert(self, starts: Pfns, order: int, migratetype: MigrateType) -> None:
+        lists = self._small[migratetype]
+        lists[order] = np.sort(np.concatenate((lists[order], starts)), kind="stable")
+
+    def _insert_runs(self, runs: Extents, migratetype: MigrateType) -> None:
+        self._runs[migratetype] = Extents.concat([self._runs[migratetype], runs]).coalesced()
+
+
+def _member(values: Pfns, sorted_values: Pfns) -> npt.NDArray[np.bool_]:
+    """Which of `values` are in the sorted array."""
+    if not len(sorted_values):
+        return np.zeros(len(values), bool)
+    index = np.minimum(np.searchsorted(sorted_values, values), len(sorted_values) - 1)
+    found: npt.NDArray[np.bool_] = sorted_values[index] == values
+    return found

@@ -1,0 +1,191 @@
+"""Counts become a machine: zones laid out over page frames, pages given to their owners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vmfs.kernel import Kernel
+from vmfs.mm.buddy import Buddy
+from vmfs.mm.extents import Extents
+from vmfs.mm.hugetlb import Hstate
+from vmfs.mm.layout import LayoutError, lay_out
+from vmfs.mm.lru import Batch, Lru, LruVec, Use
+from vmfs.mm.mmzone import Node, Watermark, Zone
+from vmfs.mm.pcp import PerCpuPages
+from vmfs.mm.slab import KmemCache
+from vmfs.mm.snapshot import HugePageState, NodeState, SlabState, Snapshot, ZoneState
+from vmfs.mm.swapfile import SwapArea
+from vmfs.mm.vmstat import COLUMN, Counts, Item, Scope, items
+
+_LRU_TEXTS = {
+    Lru.INACTIVE_ANON: Item.NR_ZONE_INACTIVE_ANON,
+    Lru.ACTIVE_ANON: Item.NR_ZONE_ACTIVE_ANON,
+    Lru.INACTIVE_FILE: Item.NR_ZONE_INACTIVE_FILE,
+    Lru.ACTIVE_FILE: Item.NR_ZONE_ACTIVE_FILE,
+    Lru.UNEVICTABLE: Item.NR_ZONE_UNEVICTABLE,
+}
+
+
+def fill_counts(counts: Counts, scope: Scope, values: dict[str, int]) -> None:
+    """Store counters given by their text; what the kernel does not store (LIMIT) is passed over."""
+    for item, column in COLUMN.items():
+        if item.scope is scope and item.text in values:
+            counts[column] = values[item.text]
+
+
+def fill_moved_events(node: Node, kernel: Kernel, events: dict[str, int]) -> None:
+    """Events that a later release counts by node: which node they fell on is not known."""
+    for item in items(kernel, Scope.EVENT):
+        if item.shows and item.text in events:
+            node.mod_state(item.stored, events[item.text])
+
+
+class _Zones:
+    """The zones of one node while their used pages are handed out."""
+
+    def __init__(self, zones: Iterable[tuple[Zone, Extents]]) -> None:
+        self.used = dict(zones)
+
+    def take(self, zone: Zone, pages: int) -> Extents:
+        """From one zone; the first frames go first, as boot leaves them."""
+        taken, self.used[zone] = self.used[zone].take(pages)
+        if taken.pages < pages:
+            raise LayoutError(f"node {zone.nid}, zone {zone.name}: more pages in use than it manages")
+        return taken
+
+    def spread(self, pages: int) -> list[tuple[Zone, Extents]]:
+        """From the node's zones, highest first, as the zonelist goes."""
+        parts: list[tuple[Zone, Extents]] = []
+        for zone in reversed(self.used):
+            taken, self.used[zone] = self.used[zone].take(pages)
+            pages -= taken.pages
+            parts.append((zone, taken))
+        if pages:
+            raise LayoutError(f"node {parts[0][0].nid}: more pages in use than it manages")
+        return parts
+
+    def aligned(self, order: int, count: int) -> Extents:
+        """Whole blocks, from the top; where there are too few, any pages must do."""
+        found: list[Extents] = []
+        for zone in reversed(self.used):
+            _, blocks = self.used[zone].aligned(order)
+            want = min(count << order, blocks.pages)
+            _, top = blocks.take(blocks.pages - want)
+            self.used[zone] = self.used[zone].minus(top.coalesced())
+            count -= want >> order
+            found.append(top)
+        if count:
+            found += [part for _, part in self.spread(count << order)]
+        return Extents.concat(found)
+
+
+def build_zone(kernel: Kernel, nid: int, index: int, state: ZoneState) -> tuple[Zone, Extents]:
+    """A zone with its free lists filled, and the pages in use."""
+    buddy = Buddy(state.start_pfn, state.start_pfn + state.spanned, kernel.pageblock_order)
+    try:
+        present = lay_out(buddy, state)
+    except LayoutError as error:
+        raise LayoutError(f"node {nid}, zone {state.name}: {error}") from None
+    zone = Zone(
+        nid,
+        index,
+        state.name,
+        state.start_pfn,
+        state.spanned,
+        state.present,
+        state.managed,
+        state.cma,
+        buddy,
+        PerCpuPages(high=dict(state.pcp_high)),
+        LruVec(),
+        watermark_boost=state.boost,
+    )
+    fill_counts(zone.stat, Scope.ZONE, state.stat)
+    fill_counts(zone.numa, Scope.NUMA, state.numa)
+    if state.managed < buddy.nr_free_pages:
+        raise LayoutError(f"node {nid}, zone {state.name}: more free pages than managed ones")
+    # The first frames are the kernel image and what firmware keeps: never managed.
+    _, used = present.take(state.present - state.managed)
+    return zone, used
+
+
+def keep_set_up(zone: Zone, state: ZoneState) -> None:
+    """What the kernel keeps from its last set-up, where it is known; the boost is printed in it."""
+    if state.watermark is not None:
+        low, mid, high = (mark - state.boost for mark in state.watermark)
+        zone.watermark = Watermark(low, mid, high, high + (high - mid))
+    if state.lowmem_reserve is not None:
+        zone.lowmem_reserve = state.lowmem_reserve
+    if state.pageset is not None:
+        zone.pageset_batch, zone.pageset_high_min, zone.pageset_high_max = state.pageset
+    if state.stat_threshold is not None:
+        zone.stat_threshold = state.stat_threshold
+
+
+def build_node(kernel: Kernel, state: NodeState, hstates: list[Hstate], pools: list[HugePageState]) -> Node:
+    built = [build_zone(kernel, state.nid, index, zone) for index, zone in enumerate(state.zones)]
+    zones = _Zones((zone, used) for zone, used in built if zone.populated)
+    node = Node(state.nid, state.cpus, state.distances, tuple(zone for zone, _ in built))
+    node.kswapd_failures = state.kswapd_failures
+    fill_counts(node.stat, Scope.NODE, state.stat)
+    for hstate, pool in zip(hstates, pools, strict=True):
+        if pool.nr.get(state.nid, 0):
+            hstate.adopt(pool, state.nid, zones.aligned(hstate.order, pool.nr[state.nid]))
+    for (zone, _), counted in zip(built, state.zones, strict=True):
+        _own_zone_pages(zones, node, zone, counted)
+    for reclaimable, item in ((False, Item.NR_SLAB_UNRECLAIMABLE), (True, Item.NR_SLAB_RECLAIMABLE)):
+        for zone, pages in zones.spread(node.page_state(item)) if zones.used else ():
+            zone.slab[reclaimable] = pages
+    for zone, rest in zones.used.items():
+        zone.other = rest
+    return node
+
+
+def _own_zone_pages(zones: _Zones, node: Node, zone: Zone, state: ZoneState) -> None:
+    """Per-cpu lists and the lists of reclaim, as far as the node's counters say what is on them."""
+    if not zone.populated:
+        return
+    for cpu, pages in state.pcp_count.items():
+        if pages:
+            zone.pageset.put(cpu, zones.take(zone, pages))
+    left = {Use.SHMEM: node.page_state(Item.NR_SHMEM), Use.ANON: node.page_state(Item.NR_ANON_PAGES)}
+    for use in left:
+        left[use] -= sum(b.pages for z in node.zones for queue in z.lru.lists for b in queue if b.use is use)
+    for lru, item in _LRU_TEXTS.items():
+        pages = zone.page_state(item)
+        file = lru in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE)
+        shares = {Use.FILE: pages} if file else {use: min(pages, left[use]) for use in left}
+        for use in () if file else left:
+            shares[use] = min(pages - sum(shares[u] for u in shares if u.value < use.value), left[use])
+            left[use] -= shares[use]
+        shares[Use.UNKNOWN] = pages - sum(shares.values())
+        for use, share in shares.items():
+            if share > 0:
+                zone.lru.lists[lru].append(Batch(use, zones.take(zone, share)))
+
+
+def build_caches(states: Iterable[SlabState]) -> list[KmemCache]:
+    return [
+        KmemCache(
+            s.name,
+            s.size,
+            s.objects_per_slab,
+            s.order,
+            s.reclaimable,
+            s.object_size,
+            s.align,
+            s.active_objs,
+            s.num_objs,
+            s.num_slabs,
+        )
+        for s in states
+    ]
+
+
+def build_hstates(snapshot: Snapshot) -> list[Hstate]:
+    nids = [node.nid for node in snapshot.nodes if any(zone.present for zone in node.zones)]
+    return [Hstate.of((s.size_kbytes >> 2).bit_length() - 1, nids, s) for s in snapshot.hugepages]
+
+
+def build_swaps(snapshot: Snapshot) -> list[SwapArea]:
+    return [SwapArea(s.name, s.kind, s.pages, s.used, s.priority) for s in snapshot.swaps]

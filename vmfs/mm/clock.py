@@ -1,0 +1,23 @@
+"""The machine's time, which only `Machine.tick` moves (kernel/time/timekeeping.c)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds since boot, kept in microseconds so that equal ticks add up to equal times."""
+
+    microsecs: int = 0
+
+    @property
+    def uptime(self) -> float:
+        return self.microsecs / 1_000_000
+
+    @property
+    def uptime_centisecs(self) -> int:
+        return self.microsecs // 10_000
+
+    def advance(self, seconds: float) -> None:
+        self.microsecs += round(seconds * 1_000_000)

@@ -1,0 +1,106 @@
+"""Moving pages together, so that large blocks become free (mm/compaction.c).
+
+Two scanners: movable pages are taken from the start of the zone, free pages below page block size
+from its end; they stop where they meet.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vmfs.mm.extents import Extents
+from vmfs.mm.lru import Batch, Lru
+from vmfs.mm.mmzone import MigrateType, Zone
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+
+def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
+    """Returns the pages moved. `whole` is what the administrator asks for: every page block.
+
+    Otherwise, on behalf of an allocation, page blocks that are not of the movable type are left
+    alone (suitable_migration_source(), suitable_migration_target()).
+    """
+    batches = _movable(machine, zone)
+    movable = Extents.concat([batch.extents for batch in batches]).coalesced()
+    targets = zone.free_area.small_free()
+    if not whole:
+        movable, targets = _only_movable_blocks(zone, movable), _only_movable_blocks(zone, targets)
+    source, target = _meet(movable, targets, zone.free_area.pageblock_order)
+    _count(machine, movable, targets, source.pages)
+    if source.pages:
+        zone.free_area.isolate(target)
+        _move(batches, source, target)
+        zone.free_area.free(source)
+    return source.pages
+
+
+def _movable(machine: Machine, zone: Zone) -> list[Batch]:
+    lists = [lru for lru in Lru if lru is not Lru.UNEVICTABLE or machine.sysctl.compact_unevictable_allowed]
+    return [batch for lru in lists for batch in zone.lru.lists[lru]]
+
+
+def _only_movable_blocks(zone: Zone, extents: Extents) -> Extents:
+    pieces = extents.chopped(1 << zone.free_area.pageblock_order)
+    if not len(pieces.start):
+        return pieces
+    return pieces.select(zone.free_area.types_of(pieces.start) == MigrateType.MOVABLE)
+
+
+def _meet(movable: Extents, targets: Extents, order: int) -> tuple[Extents, Extents]:
+    """The pages to move and where to, equally many: as far as the scanners get before they meet."""
+    size = 1 << order
+    low, high = movable.chopped(size), targets.coalesced().chopped(size)
+    if not len(low.start) or not len(high.start):
+        return Extents.empty(), Extents.empty()
+    moved = np.cumsum(low.length)
+    first_after = np.searchsorted(high.start, (low.start // size + 1) * size)
+    room = int(high.length.sum()) - np.concatenate(([0], np.cumsum(high.length)))[first_after]
+    blocks = int(np.searchsorted(moved > room, True)) if (moved > room).any() else len(moved)
+    source = Extents(low.start[:blocks], low.length[:blocks])
+    _, above = high.take(high.pages - source.pages)
+    return source.coalesced(), above.coalesced()
+
+
+def _move(batches: list[Batch], source: Extents, target: Extents) -> None:
+    """migrate_pages(): each batch keeps its size and gets new frames for those that moved."""
+    left = target
+    for batch in batches:
+        kept = batch.extents.minus(source)
+        gone = batch.extents.pages - kept.pages
+        if gone:
+            fresh, left = left.take(gone)
+            batch.extents = Extents.concat([kept, fresh])
+
+
+def _count(machine: Machine, movable: Extents, targets: Extents, moved: int) -> None:
+    machine.count_event(Item.COMPACT_MIGRATE_SCANNED, movable.pages)
+    machine.count_event(Item.COMPACT_FREE_SCANNED, targets.pages)
+    machine.count_event(Item.COMPACT_ISOLATED, 2 * moved)
+    machine.count_event(Item.PGMIGRATE_SUCCESS, moved)
+
+
+def try_to_compact_pages(machine: Machine, zones: list[Zone], order: int) -> bool:
+    """Direct compaction; True when a block of `order` is free afterwards."""
+    machine.count_event(Item.COMPACT_STALL, 1)
+    for zone in zones:
+        if fragmentation_index(zone, order) > machine.sysctl.extfrag_threshold or order <= 3:
+            zone.free_area.free(zone.pageset.drain())
+            compact_zone(machine, zone, whole=False)
+    done = any(zone.free_area.has_block(order, (MigrateType.MOVABLE,)) for zone in zones)
+    machine.count_event(Item.COMPACT_SUCCESS if done else Item.COMPACT_FAIL, 1)
+    return done
+
+
+def fragmentation_index(zone: Zone, order: int) -> int:
+    """mm/vmstat.c: 0 for lack of memory … 1000 for fragmentation; -1000 when a block is there."""
+    counts = [zone.free_area.nr_free(o) for o in range(11)]
+    if not sum(counts):
+        return 0
+    if sum(counts[order:]):
+        return -1000
+    return 1000 - (1000 + zone.free_pages * 1000 // (1 << order)) // sum(counts)

@@ -1,0 +1,163 @@
+"""The page cache: reading, writing, dropping (mm/filemap.c, fs/drop_caches.c).
+
+Files are counted, not kept: what they leave behind is pages on the file lists, and objects in the
+caches of the filesystem, which is ext4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vmfs.mm import lru, page_alloc, writeback
+from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+SECTORS_PER_PAGE = 8
+FILES_PER_DIRECTORY = 250
+INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
+XA_CHUNK_SIZE = 64  # page cache slots in one tree node
+
+
+def read(machine: Machine, pages: int, files: int, nid: int) -> None:
+    """`files` files of `pages` pages in all are opened and read once."""
+    _lookup(machine, files, nid)
+    _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid)
+    _tree_nodes(machine, pages, files, nid)
+    _read_pages(machine, Use.FILE, pages, nid)
+
+
+def _inode_table_pages(files: int) -> int:
+    return -(-files * INODE_BYTES // PAGE_SIZE) + _directories(files)
+
+
+def _directories(files: int) -> int:
+    return -(-files // FILES_PER_DIRECTORY)
+
+
+def _lookup(machine: Machine, files: int, nid: int) -> None:
+    """Opening a file by its name: a dentry, an inode and what hangs on it."""
+    inodes = files + _directories(files)
+    for name in ("dentry", "ext4_inode_cache", "lsm_inode_cache"):
+        machine.cache_alloc(name, inodes, nid)
+    machine.cache_alloc("ext4_extent_status", files, nid)
+    machine.cache_alloc("buffer_head", _inode_table_pages(files), nid)
+    machine.vfs.opened(inodes)
+
+
+def _tree_nodes(machine: Machine, pages: int, files: int, nid: int) -> None:
+    """xa_alloc(): a file of one page keeps it in the tree's head and needs no node."""
+    if pages > files:
+        machine.cache_alloc("radix_tree_node", pages // XA_CHUNK_SIZE, nid)
+
+
+def _read_pages(machine: Machine, use: Use, pages: int, nid: int) -> None:
+    for portion in page_alloc.portions(machine, pages):
+        for zone, batch in _add_to_page_cache(machine, use, portion, nid):
+            lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
+    machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
+
+
+def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> list[tuple[Zone, Batch]]:
+    request = page_alloc.gfp_highuser_movable(machine, nid, pages)
+    batches = [(zone, Batch(use, extents)) for zone, extents in machine.alloc_pages(request)]
+    for zone, batch in batches:
+        charge(machine, machine.node(zone.nid), batch, batch.pages)
+    return batches
+
+
+def charge(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
+    """What a batch counts for beside its list; negative when it goes."""
+    if batch.use is Use.ANON:
+        node.mod_state(Item.NR_ANON_PAGES, pages)
+    elif batch.use is not Use.UNKNOWN:
+        node.mod_state(Item.NR_FILE_PAGES, pages)
+    if batch.use is Use.SHMEM:
+        node.mod_state(Item.NR_SHMEM, pages)
+    elif batch.use is Use.BUFFERS:
+        machine.buffers += pages
+
+
+def uncharge(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
+    """A batch goes: its counts, and its dirt, which is written first."""
+    charge(machine, node, batch, -batch.pages)
+    if batch.dirty:
+        write_back(machine, node, zone, batch)
+
+
+def write(machine: Machine, pages: int, files: int, nid: int) -> None:
+    """File data is written: dirty pages, then writeback down to the background threshold."""
+    _lookup(machine, files, nid)
+    _tree_nodes(machine, pages, files, nid)
+    for portion in page_alloc.portions(machine, pages):
+        for zone, batch in _add_to_page_cache(machine, Use.FILE, portion, nid):
+            _mark_dirty(machine.node(zone.nid), zone, batch)
+            lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
+        writeback.balance_dirty_pages(machine)
+
+
+def _mark_dirty(node: Node, zone: Zone, batch: Batch) -> None:
+    """folio_account_dirtied()"""
+    batch.dirty = batch.pages
+    node.mod_state(Item.NR_DIRTY, batch.dirty)
+    node.mod_state(Item.NR_DIRTIED, batch.dirty)
+    zone.mod_state(Item.NR_ZONE_WRITE_PENDING, batch.dirty)
+
+
+def write_back(machine: Machine, node: Node, zone: Zone, batch: Batch, pages: int | None = None) -> int:
+    """Dirty pages of a batch reach the disk."""
+    done = batch.dirty if pages is None else min(pages, batch.dirty)
+    batch.dirty -= done
+    node.mod_state(Item.NR_DIRTY, -done)
+    node.mod_state(Item.NR_WRITTEN, done)
+    zone.mod_state(Item.NR_ZONE_WRITE_PENDING, -done)
+    machine.count_event(Item.PGPGOUT, done * SECTORS_PER_PAGE)
+    return done
+
+
+def drop_pagecache(machine: Machine) -> None:
+    """drop_caches bit 1: clean, unmapped file pages go; dirty and mapped ones stay."""
+    drop_file_pages(machine, file_lru_pages(machine))
+    machine.count_event(Item.DROP_PAGECACHE, 1)
+
+
+def drop_file_pages(machine: Machine, pages: int) -> None:
+    """invalidate_mapping_pages() of files with that many pages, the least recently used first.
+
+    Which file pages are mapped is not kept; those beyond the shared memory are taken to be the
+    most recently used.
+    """
+    left = pages
+    for node in machine.nodes:
+        mapped = max(node.page_state(Item.NR_MAPPED) - node.page_state(Item.NR_SHMEM), 0)
+        for zone in reversed(node.zones):
+            for which in (Lru.ACTIVE_FILE, Lru.INACTIVE_FILE):
+                keep = min(mapped, lru.lru_size(zone, which))
+                mapped -= keep
+                left -= _drop_list(machine, node, zone, which, keep, left)
+    dropped = pages - left
+    machine.vfs.pages_dropped(dropped, file_lru_pages(machine))
+    machine.cache_free("radix_tree_node", dropped // XA_CHUNK_SIZE)
+
+
+def file_lru_pages(machine: Machine) -> int:
+    items = (Item.NR_INACTIVE_FILE, Item.NR_ACTIVE_FILE)
+    return sum(node.page_state(item) for node in machine.nodes for item in items)
+
+
+def _drop_list(machine: Machine, node: Node, zone: Zone, which: Lru, keep: int, limit: int) -> int:
+    """Returns the pages dropped; the last `keep` and all dirty ones stay on the list."""
+    dropped = 0
+    for batch in lru.take(node, zone, which, min(max(lru.lru_size(zone, which) - keep, 0), limit)):
+        clean = batch.pages - batch.dirty
+        gone = lru.split(batch, clean) if batch.dirty else batch
+        if batch.dirty:
+            lru.add(node, zone, which, batch)
+        if clean:
+            charge(machine, node, gone, -clean)
+            page_alloc.free_pages(machine, zone, gone.extents)
+            dropped += clean
+    return dropped

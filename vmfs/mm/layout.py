@@ -1,0 +1,131 @@
+"""From counts to page frames: where the free blocks and the page blocks of a known zone lie.
+
+A capture tells how many free blocks each list has, not where. Any placement in which no two free
+buddies meet is one the kernel could have; this one keeps the blocks of a migrate type together
+and leaves the used memory in blocks as large as possible. The cost follows the number of free
+blocks below the largest order.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vmfs.mm.buddy import MAX_BLOCK, Buddy
+from vmfs.mm.extents import Extents, Pfns
+from vmfs.mm.mmzone import MAX_PAGE_ORDER, MigrateType
+from vmfs.mm.snapshot import ZoneState
+
+_OTHERS_FIRST = sorted(MigrateType, key=lambda t: t is MigrateType.MOVABLE)
+
+
+class LayoutError(ValueError):
+    """The counts cannot be those of one zone."""
+
+
+class _Used:
+    """Blocks not handed to a free list yet, by order; larger ones are broken on demand."""
+
+    def __init__(self, memory: Extents) -> None:
+        small, self.runs = memory.aligned(MAX_PAGE_ORDER)
+        self.small: list[list[Pfns]] = [[starts] for starts in small]
+
+    def take(self, order: int, count: int) -> Pfns:
+        """`count` blocks of `order`, the smallest sufficient ones first; fewer when they run out."""
+        if count <= 0:
+            return np.empty(0, np.int64)
+        if order == MAX_PAGE_ORDER:
+            taken, self.runs = self.runs.take(count * MAX_BLOCK)
+            return taken.chopped(MAX_BLOCK).start
+        have = np.sort(np.concatenate(self.small[order]))
+        if len(have) < count:
+            halves = self.take(order + 1, -(-(count - len(have)) // 2))
+            have = np.concatenate((have, halves, halves + (1 << order)))
+        self.small[order] = [have[count:]]
+        return have[:count]
+
+    def give(self, starts: Pfns, order: int) -> None:
+        if order == MAX_PAGE_ORDER:
+            self.runs = Extents.concat([Extents.blocks(starts, order), self.runs]).coalesced()
+        else:
+            self.small[order].append(starts)
+
+    def rest(self) -> Extents:
+        parts = [Extents.blocks(a, order) for order, arrays in enumerate(self.small) for a in arrays]
+        return Extents.concat([*parts, self.runs]).coalesced()
+
+
+def lay_out(buddy: Buddy, state: ZoneState) -> Extents:
+    """Fill the free lists of an empty zone as counted; returns the present pages in use."""
+    used = _Used(_memory(state))
+    _place_runs(buddy, state, used)
+    for migratetype in _OTHERS_FIRST:
+        _place_small(buddy, state, used, migratetype)
+    rest = used.rest()
+    _type_pageblocks(buddy, state, rest)
+    return rest
+
+
+def _memory(state: ZoneState) -> Extents:
+    """The present frames: a small hole lies near the start (the legacy area), a large one at the end."""
+    if state.spanned - state.present < MAX_BLOCK and state.start_pfn < MAX_BLOCK:
+        hole = state.spanned - state.present
+        edge = min(0x9F, state.start_pfn + state.present)
+        low = Extents.run(state.start_pfn, edge - state.start_pfn)
+        return Extents.concat([low, Extents.run(edge + hole, state.present - low.pages)])
+    return Extents.run(state.start_pfn, state.present)
+
+
+def _place_runs(buddy: Buddy, state: ZoneState, used: _Used) -> None:
+    """Blocks of the largest order come from the top, where an idle machine's free memory is."""
+    for migratetype in reversed(_OTHERS_FIRST):
+        count = state.free[migratetype][MAX_PAGE_ORDER]
+        low, runs = used.runs.take(max(used.runs.pages - count * MAX_BLOCK, 0))
+        if runs.pages != count * MAX_BLOCK:
+            raise LayoutError(f"more free blocks of order {MAX_PAGE_ORDER} than its span holds")
+        used.runs = low
+        buddy.add_runs(runs, migratetype)
+
+
+def _place_small(buddy: Buddy, state: ZoneState, used: _Used, migratetype: MigrateType) -> None:
+    """Each free block takes half of a used block of the next order; the other half stays used."""
+    halves = np.empty(0, np.int64)  # used, of the order above, beside this type's last free blocks
+    for order in range(MAX_PAGE_ORDER - 1, -1, -1):
+        count = state.free[migratetype][order]
+        hosts, spare = halves[:count], halves[count:]
+        hosts = np.concatenate((hosts, used.take(order + 1, count - len(hosts))))
+        if len(spare):
+            used.give(spare, order + 1)
+        buddy.add(np.sort(hosts + (1 << order)), order, migratetype)
+        if len(hosts) < count:
+            _place_alone(buddy, used, order, migratetype, count - len(hosts))
+        halves = hosts
+    used.give(halves, 0)
+
+
+def _place_alone(buddy: Buddy, used: _Used, order: int, migratetype: MigrateType, count: int) -> None:
+    """Blocks whose buddy is used or absent anyway, as at a zone's edge."""
+    have = np.sort(np.concatenate(used.small[order]))
+    mates = have ^ (1 << order)
+    fit = ~buddy.is_free(mates, order) & ~(np.isin(mates, have) & (have < mates))
+    starts = have[fit][:count]
+    if len(starts) < count:
+        raise LayoutError(f"more free blocks of order {order} than its span holds")
+    used.small[order] = [np.setdiff1d(have, starts)]
+    buddy.add(starts, order, migratetype)
+
+
+def _type_pageblocks(buddy: Buddy, state: ZoneState, rest: Extents) -> None:
+    """Types for the blocks that hold a type's free pages, then for used ones, as many as counted."""
+    for migratetype in _OTHERS_FIRST[:-1]:
+        quota = state.pageblocks.get(migratetype, 0)
+        if not quota:
+            continue
+        own = buddy.pageblocks_of(migratetype)[:quota]
+        buddy.set_types(own, migratetype)
+        quota -= len(own)
+        if quota > 0:
+            spare = rest.chopped(1 << buddy.pageblock_order).start
+            spare = spare[buddy.types_of(spare) == MigrateType.MOVABLE]
+            buddy.set_types(spare[:quota], migratetype)
+    for migratetype in MigrateType:
+        buddy.set_nr_pageblocks(migratetype, state.pageblocks.get(migratetype, 0))

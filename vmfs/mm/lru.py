@@ -1,0 +1,147 @@
+"""The page lists that reclaim scans, per zone (struct lruvec; mm/swap.c, include/linux/mm_inline.h).
+
+Pages travel in batches: one batch is what one call allocated in one zone for one owner.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum, IntEnum, auto
+from typing import TYPE_CHECKING
+
+from vmfs.mm.extents import Extents
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.mmzone import Node, Zone
+    from vmfs.mm.tasks import Task
+
+
+class Lru(IntEnum):
+    """enum lru_list"""
+
+    INACTIVE_ANON = 0
+    ACTIVE_ANON = 1
+    INACTIVE_FILE = 2
+    ACTIVE_FILE = 3
+    UNEVICTABLE = 4
+
+
+class Use(Enum):
+    """What the pages hold; it decides which counters they are in and how they are reclaimed."""
+
+    FILE = auto()
+    BUFFERS = auto()  # page cache of block devices
+    SHMEM = auto()  # tmpfs and shared memory: file pages on the anonymous lists
+    ANON = auto()
+    UNKNOWN = auto()  # on the anonymous lists, but in no counter: files of a capture differ a little
+
+
+_NODE_ITEMS = (
+    Item.NR_INACTIVE_ANON,
+    Item.NR_ACTIVE_ANON,
+    Item.NR_INACTIVE_FILE,
+    Item.NR_ACTIVE_FILE,
+    Item.NR_UNEVICTABLE,
+)
+_ZONE_ITEMS = (
+    Item.NR_ZONE_INACTIVE_ANON,
+    Item.NR_ZONE_ACTIVE_ANON,
+    Item.NR_ZONE_INACTIVE_FILE,
+    Item.NR_ZONE_ACTIVE_FILE,
+    Item.NR_ZONE_UNEVICTABLE,
+)
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Pages of one owner on one list of one zone. `dirty` of them await writeback."""
+
+    use: Use
+    extents: Extents
+    task: Task | None = None
+    dirty: int = 0
+
+    @property
+    def pages(self) -> int:
+        return self.extents.pages
+
+
+@dataclass(slots=True, eq=False)
+class LruVec:
+    """Five queues of batches, the next to be reclaimed first."""
+
+    lists: tuple[deque[Batch], ...] = field(default_factory=lambda: tuple(deque[Batch]() for _ in Lru))
+
+    @property
+    def pages(self) -> int:
+        return sum(batch.pages for queue in self.lists for batch in queue)
+
+
+def update_lru_size(node: Node, zone: Zone, lru: Lru, pages: int) -> None:
+    """include/linux/mm_inline.h: __update_lru_size()"""
+    node.mod_state(_NODE_ITEMS[lru], pages)
+    zone.mod_state(_ZONE_ITEMS[lru], pages)
+
+
+def lru_size(zone: Zone, lru: Lru) -> int:
+    """lruvec_lru_size() of one zone"""
+    return zone.page_state(_ZONE_ITEMS[lru])
+
+
+def add(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
+    """lruvec_add_folio(): the batch becomes the last to be reclaimed."""
+    zone.lru.lists[lru].append(batch)
+    update_lru_size(node, zone, lru, batch.pages)
+
+
+def take(node: Node, zone: Zone, lru: Lru, pages: int, uses: frozenset[Use] | None = None) -> list[Batch]:
+    """isolate_lru_folios(): up to `pages` pages from the head, splitting the last batch.
+
+    `uses` restricts what is taken; the rest keeps its place.
+    """
+    queue = zone.lru.lists[lru]
+    taken: list[Batch] = []
+    kept: list[Batch] = []
+    while queue and pages > 0:
+        batch = queue.popleft()
+        if uses is not None and batch.use not in uses:
+            kept.append(batch)
+            continue
+        head = split(batch, pages)
+        if head is not batch:
+            queue.appendleft(batch)
+        taken.append(head)
+        pages -= head.pages
+    queue.extendleft(reversed(kept))
+    update_lru_size(node, zone, lru, -sum(batch.pages for batch in taken))
+    return taken
+
+
+def split(batch: Batch, pages: int) -> Batch:
+    """The first `pages` pages as a batch of their own; the batch itself when that is all of it.
+
+    Dirty pages stay behind as long as there are clean ones to give.
+    """
+    if batch.pages <= pages:
+        return batch
+    head, batch.extents = batch.extents.take(pages)
+    dirty = max(batch.dirty - batch.pages, 0)
+    batch.dirty -= dirty
+    return Batch(batch.use, head, batch.task, dirty)
+
+
+def remove_task(node: Node, zone: Zone, task: Task) -> list[Batch]:
+    """Every batch of a task, taken off the lists."""
+    gone: list[Batch] = []
+    for lru in Lru:
+        queue = zone.lru.lists[lru]
+        mine = [batch for batch in queue if batch.task is task]
+        if mine:
+            update_lru_size(node, zone, lru, -sum(batch.pages for batch in mine))
+            others = [batch for batch in queue if batch.task is not task]
+            queue.clear()
+            queue.extend(others)
+            gone += mine
+    return gone

@@ -1,0 +1,357 @@
+"""The machine: its state, and every verb that changes it. No text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from vmfs.kernel import Feature, Kernel
+from vmfs.mm import (
+    build,
+    compaction,
+    filemap,
+    hugetlb,
+    oom_kill,
+    page_alloc,
+    page_writeback,
+    settings,
+    shrinker,
+    slab,
+    state,
+    swapfile,
+    tasks,
+    vmscan,
+    vmstat_threshold,
+    wmark,
+    writeback,
+)
+from vmfs.mm import fragment as fragmenting
+from vmfs.mm.clock import Clock
+from vmfs.mm.cpu import CpuStat
+from vmfs.mm.huge_memory import TransparentHugePages
+from vmfs.mm.hugetlb import Hstate
+from vmfs.mm.ksm import Ksm
+from vmfs.mm.lru import Lru
+from vmfs.mm.lru_gen import LruGen
+from vmfs.mm.memory_block import MemoryHotplug
+from vmfs.mm.memory_tiers import MemoryTiers
+from vmfs.mm.mempolicy import Mempolicy
+from vmfs.mm.mmzone import Node, Zone, zone_names
+from vmfs.mm.psi import Psi
+from vmfs.mm.slab import KmemCache
+from vmfs.mm.snapshot import Snapshot
+from vmfs.mm.swap_state import SwapReadahead
+from vmfs.mm.swapfile import SwapArea
+from vmfs.mm.sysctl import Sysctl
+from vmfs.mm.tasks import Task
+from vmfs.mm.vmstat import COLUMN, Item, Scope, columns
+from vmfs.mm.zonelist import fallback_order
+
+
+class Machine:
+    """A machine made of counts; see `from_snapshot`. All sizes in pages.
+
+    `generation` moves with every change of state, `topology` with the set of visible directories.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.kernel: Kernel = snapshot.kernel
+        self.name = snapshot.name
+        self.seed = snapshot.seed
+        self.hardware = snapshot.hardware
+        self.generation = 0
+        self.topology = 0
+        self.zone_names = zone_names(self.kernel)
+        self.clock = Clock(snapshot.uptime_centisecs * 10_000)
+        self._settings(snapshot)
+        self._counts(snapshot)
+        self._memory(snapshot)
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Machine:
+        """Lay a snapshot out over page frames. LayoutError when its counts contradict each other."""
+        return cls(snapshot)
+
+    def _settings(self, snapshot: Snapshot) -> None:
+        self.sysctl = Sysctl.of(snapshot)
+        self.thp = TransparentHugePages.of(snapshot)
+        self.ksm = Ksm()
+        self.lru_gen = LruGen.of(snapshot)
+        self.mempolicy = Mempolicy.of(snapshot)
+        self.memory_tiers = MemoryTiers()
+        self.swap_readahead = SwapReadahead()
+        self.memory_hotplug = MemoryHotplug.of(self.kernel)
+        self.cpu_stat = CpuStat.of(snapshot)
+        self.psi = Psi.of(snapshot)
+
+    def _counts(self, snapshot: Snapshot) -> None:
+        self._events = np.zeros(columns(Scope.EVENT), np.int64)
+        build.fill_counts(self._events, Scope.EVENT, snapshot.events)
+        self.dirtied_centisecs = 0  # when pages were dirtied last
+        self.buffers = snapshot.buffers
+        self.swapcache = snapshot.swapcache
+        self.committed_as = snapshot.committed_as
+        self.percpu_pages = snapshot.percpu
+        self.vmalloc_used = snapshot.vmalloc_used
+        self.zswap_kbytes = snapshot.zswap_kbytes
+        self.hwpoisoned = snapshot.hwpoisoned
+        self.direct_map = dict(snapshot.direct_map)
+        self.nr_memmap = snapshot.nr_memmap
+
+    def _memory(self, snapshot: Snapshot) -> None:
+        self.hstates: list[Hstate] = build.build_hstates(snapshot)
+        self.default_hstate = next(
+            h for h in self.hstates if h.size_kbytes == snapshot.default_hugepage_kbytes
+        )
+        self.slab_caches: list[KmemCache] = build.build_caches(snapshot.slab_caches)
+        self._cache_by_name = {cache.name: cache for cache in self.slab_caches}
+        self.swap_areas: list[SwapArea] = build.build_swaps(snapshot)
+        self.shmem_swapped = sum(area.used for area in self.swap_areas)
+        self.nodes: list[Node] = [
+            build.build_node(self.kernel, state, self.hstates, snapshot.hugepages) for state in snapshot.nodes
+        ]
+        build.fill_moved_events(self.nodes[0], self.kernel, snapshot.events)
+        self._node_by_nid = {node.nid: node for node in self.nodes}
+        self.fallback = fallback_order(self.nodes)
+        self.tasks: dict[int, Task] = {}
+        self.next_pid = tasks.FIRST_PID
+        self._set_up(snapshot)
+        self.vfs = shrinker.loaded(self)
+
+    def _set_up(self, snapshot: Snapshot) -> None:
+        """What the kernel computes from managed pages, except where the snapshot knows better."""
+        boosts = [zone.watermark_boost for _, zone in self.zones()]
+        wmark.setup_per_zone_lowmem_reserve(self)
+        wmark.setup_per_zone_wmarks(self)
+        vmstat_threshold.refresh_zone_stat_thresholds(self)
+        counted = (zone for node in snapshot.nodes for zone in node.zones)
+        for (_, zone), counts, boost in zip(self.zones(), counted, boosts, strict=True):
+            zone.watermark_boost = boost
+            build.keep_set_up(zone, counts)
+        wmark.calculate_totalreserve_pages(self)
+
+    # -- reading -----------------------------------------------------------------------------
+
+    def zones(self) -> Iterator[tuple[Node, Zone]]:
+        """All zones of all nodes, populated or not, in order."""
+        return ((node, zone) for node in self.nodes for zone in node.zones)
+
+    def node(self, nid: int) -> Node:
+        """KeyError when there is no such node."""
+        return self._node_by_nid[nid]
+
+    def zone_index(self, name: str) -> int:
+        return self.zone_names.index(name)
+
+    def distance(self, a: int, b: int) -> int:
+        """node_distance()"""
+        return self.node(a).distances[[node.nid for node in self.nodes].index(b)]
+
+    def cpu_of(self, nid: int) -> int:
+        """The CPU on which the node's work is done: its first, or the first there is."""
+        return (self.node(nid).cpus or self.hardware.online_cpus)[0]
+
+    @property
+    def numa(self) -> bool:
+        return self.kernel.has(Feature.NUMA)
+
+    @property
+    def default_nid(self) -> int:
+        """Where work without a node of its own runs: the first node with CPUs."""
+        return next((node.nid for node in self.nodes if node.cpus), self.nodes[0].nid)
+
+    @property
+    def totalram_pages(self) -> int:
+        return sum(node.managed_pages for node in self.nodes)
+
+    @property
+    def free_pages(self) -> int:
+        return sum(node.free_pages for node in self.nodes)
+
+    def slab_cache(self, name: str) -> KmemCache | None:
+        return self._cache_by_name.get(name)
+
+    def event(self, item: Item) -> int:
+        return int(self._events[COLUMN[item]])
+
+    def global_page_state(self, item: Item) -> int:
+        """global_node_page_state(), global_zone_page_state(), an event, or a limit computed now."""
+        item = item.stored
+        if item.scope is Scope.EVENT:
+            return self.event(item)
+        if item.scope is Scope.LIMIT:
+            return self._limit(item)
+        return sum(node.page_state(item) for node in self.nodes)
+
+    def _limit(self, item: Item) -> int:
+        if item is Item.NR_DIRTY_THRESHOLD:
+            return page_writeback.global_dirty_limits(self)[1]
+        if item is Item.NR_DIRTY_BACKGROUND_THRESHOLD:
+            return page_writeback.global_dirty_limits(self)[0]
+        if item is Item.NR_MEMMAP_PAGES:
+            return self.nr_memmap[0]
+        return self.nr_memmap[1] if item is Item.NR_MEMMAP_BOOT_PAGES else 0
+
+    # -- for the parts of the model ----------------------------------------------------------
+
+    def count_event(self, item: Item, count: int) -> None:
+        """count_vm_events(); events never fall."""
+        self._events[COLUMN[item]] += count
+
+    def alloc_pages(self, request: page_alloc.Request) -> page_alloc.Parts:
+        """alloc_pages(), with the OOM killer behind it as long as it finds a victim."""
+        return oom_kill.alloc_pages_may_oom(self, request)
+
+    def cache_alloc(self, name: str, count: int, nid: int) -> None:
+        """Objects in a cache that this kernel may not have."""
+        cache = self.slab_cache(name)
+        if cache is not None and count > 0:
+            slab.alloc(self, cache, count, nid)
+
+    def cache_free(self, name: str, count: int) -> None:
+        cache = self.slab_cache(name)
+        if cache is not None and count > 0:
+            slab.free(self, cache, count)
+
+    def mod_page_tables(self, node: Node, pages: int) -> None:
+        """Page tables are counted per zone or per node, by release."""
+        if self.kernel.has(Feature.PAGETABLES_PER_ZONE):
+            zone = next(zone for zone in reversed(node.zones) if zone.populated)
+            zone.mod_state(Item.NR_ZONE_PAGE_TABLE_PAGES, pages)
+        else:
+            node.mod_state(Item.NR_PAGE_TABLE_PAGES, pages)
+
+    @property
+    def new_anon_list(self) -> Lru:
+        """Fresh anonymous pages start inactive, or in the youngest generation where lru_gen is on."""
+        return Lru.ACTIVE_ANON if self.lru_gen.enabled else Lru.INACTIVE_ANON
+
+    def touch(self) -> None:
+        """The state has changed: every rendered text is stale."""
+        self.generation += 1
+
+    # -- settings ----------------------------------------------------------------------------
+
+    def set_sysctl(self, name: str, value: Any) -> None:
+        """Store a tunable and do what the kernel does after the store."""
+        self.set_attribute(self.sysctl, name, value)
+
+    def set_attribute(self, holder: Any, name: str, value: Any) -> None:
+        """The same for a setting of sysfs: `holder` is `thp`, `ksm`, …"""
+        settings.store(self, holder, name, value)
+        vmscan.wakeup_all_kswapds(self)
+        self.touch()
+
+    # -- verbs -------------------------------------------------------------------------------
+
+    def drop_caches(self, bits: int) -> None:
+        """fs/drop_caches.c: 1 page cache, 2 slab objects, 3 both; 4 only silences the log."""
+        if bits & 1:
+            filemap.drop_pagecache(self)
+        if bits & 2:
+            shrinker.drop_slab(self)
+        self.touch()
+
+    def compact_memory(self) -> None:
+        """compact_nodes()"""
+        for node in self.nodes:
+            self.compact_node(node.nid)
+
+    def compact_node(self, nid: int) -> None:
+        """compact_node(): every zone, every page block."""
+        for zone in self.node(nid).zones:
+            if zone.populated:
+                page_alloc.drain_zone_pages(zone)
+                compaction.compact_zone(self, zone, whole=True)
+        self.touch()
+
+    def reclaim_node(self, nid: int, pages: int, swappiness: int | None = None) -> int:
+        """Proactive reclaim of a node (7.2's nodeN/reclaim); returns the pages freed."""
+        freed = vmscan.reclaim_node(self, self.node(nid), pages, swappiness)
+        self.touch()
+        return freed
+
+    def set_nr_hugepages(self, hstate: Hstate, count: int, nid: int | None = None) -> None:
+        hugetlb.set_max_huge_pages(self, hstate, count, nid)
+        self.touch()
+
+    def set_nr_overcommit_hugepages(self, hstate: Hstate, count: int) -> None:
+        hstate.nr_overcommit_huge_pages = count
+        self.touch()
+
+    def demote_hugepages(self, hstate: Hstate, count: int, nid: int | None = None) -> None:
+        hugetlb.demote_pool_huge_page(self, hstate, count, nid)
+        self.touch()
+
+    def read_files(self, pages: int, files: int = 1, nid: int | None = None) -> None:
+        """Files are read: page cache, dentries, inodes."""
+        filemap.read(self, pages, files, self._nid(nid))
+        self.touch()
+
+    def write_files(self, pages: int, files: int = 1, nid: int | None = None) -> None:
+        """File data is written: dirty pages, then writeback above the background threshold."""
+        filemap.write(self, pages, files, self._nid(nid))
+        self.dirtied_centisecs = self.clock.uptime_centisecs
+        self.touch()
+
+    def slab_alloc(self, cache: KmemCache, count: int) -> None:
+        """Objects allocated in a cache, or freed where `count` is negative."""
+        if count >= 0:
+            slab.alloc(self, cache, count, self.default_nid)
+        else:
+            slab.free(self, cache, -count)
+        self.touch()
+
+    def fragment(self, keep: float, nid: int | None = None, zone: str | None = None) -> int:
+        """Scatter pages until that share of the page blocks holds no free one; returns the blocks hit."""
+        hit = fragmenting.fragment(self, keep, nid, zone)
+        self.touch()
+        return hit
+
+    def start(self, name: str, *, anon: int = 0, nid: int | None = None, **more: Any) -> Task:
+        """A task that maps and touches memory; OutOfMemory when it was the OOM killer's victim."""
+        self.topology += 1
+        self.touch()
+        return tasks.start(self, name, anon, self._nid(nid), bind=nid is not None, **more)
+
+    def stop(self, task: Task) -> None:
+        """The task exits; its memory is freed."""
+        tasks.exit_task(self, task)
+        self.topology += 1
+        self.touch()
+
+    def swapon(self, pages: int, name: str, kind: str = "partition", priority: int | None = None) -> SwapArea:
+        """`pages` with the header page, as the device has. ValueError when the name is in use."""
+        area = swapfile.swapon(self, pages, name, kind, priority)
+        self.touch()
+        return area
+
+    def swapoff(self, name: str) -> None:
+        """Everything in the area comes back to memory; OutOfMemory when it does not fit."""
+        swapfile.swapoff(self, name)
+        self.touch()
+
+    def oom(self) -> Task | None:
+        """sysrq-f: kill the worst task; None when there is none to kill."""
+        self.topology += 1
+        self.touch()
+        return oom_kill.out_of_memory(self)
+
+    def tick(self, seconds: float) -> None:
+        """The only way time passes."""
+        self.clock.advance(seconds)
+        if writeback.wb_workfn(self):
+            self.touch()
+
+    def _nid(self, nid: int | None) -> int:
+        if nid is not None and nid not in self._node_by_nid:
+            raise KeyError(f"no node {nid}")
+        return self.default_nid if nid is None else nid
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def save(self) -> bytes:
+        """The whole state, to continue later: the same calls then give the same bytes."""
+        return state.dump(self)

@@ -1,0 +1,124 @@
+"""Reclaimable slab objects and what frees them (mm/shrinker.c, fs/dcache.c, fs/inode.c).
+
+Dentries and inodes of files that are no longer open are unused: they wait in their caches until
+memory is short. The rest of a cache is in use and never shrinks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmfs.kernel import Feature
+from vmfs.mm import filemap, slab
+from vmfs.mm.mmzone import Node
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+DISK_INODE_CACHES = ("ext4_inode_cache", "xfs_inode", "btrfs_inode", "nfs_inode_cache", "fat_inode_cache")
+SHRINK_BATCH = 128
+
+
+@dataclass(slots=True)
+class Vfs:
+    """What the filesystem layer holds unused. Objects, not pages.
+
+    `cached_inodes` of the unused inodes have pages in the page cache.
+    """
+
+    unused_dentries: int = 0
+    unused_inodes: int = 0
+    cached_inodes: int = 0
+
+    def opened(self, inodes: int) -> None:
+        """Files were opened, read or written, and closed."""
+        self.unused_dentries += inodes
+        self.unused_inodes += inodes
+        self.cached_inodes += inodes
+
+    def pages_dropped(self, pages: int, left: int) -> None:
+        """Page cache went: inodes lose their last page in proportion."""
+        if pages:
+            self.cached_inodes = self.cached_inodes * left // (pages + left)
+
+
+def loaded(machine: Machine) -> Vfs:
+    """What a machine whose caches are known must hold unused: the objects of its disk filesystems."""
+    inodes = sum(c.active_objs for c in machine.slab_caches if c.name in DISK_INODE_CACHES)
+    dentry = machine.slab_cache("dentry")
+    dentries = min(inodes, dentry.active_objs) if dentry else 0
+    return Vfs(dentries, inodes, min(inodes, filemap.file_lru_pages(machine)))
+
+
+def _freeable(machine: Machine) -> dict[str, int]:
+    """Objects the shrinkers count, by cache, in the order they are asked."""
+    vfs = machine.vfs
+    with_pages = machine.kernel.has(Feature.INODE_SHRINKER_DROPS_PAGES)
+    # An inode is let go only after its dentry.
+    inodes = vfs.unused_inodes - (0 if with_pages else vfs.cached_inodes)
+    extents = machine.slab_cache("ext4_extent_status")
+    return {
+        "dentry": vfs.unused_dentries,
+        "ext4_inode_cache": max(inodes, 0),
+        "ext4_extent_status": extents.active_objs if extents else 0,
+    }
+
+
+def freeable_pages(machine: Machine, node: Node) -> int:
+    """About how many pages of a node the shrinkers could free."""
+    share = node.page_state(Item.NR_SLAB_RECLAIMABLE)
+    total = sum(n.page_state(Item.NR_SLAB_RECLAIMABLE) for n in machine.nodes)
+    pages = sum(
+        count // cache.objects_per_slab << cache.order
+        for name, count in _freeable(machine).items()
+        if (cache := machine.slab_cache(name)) is not None
+    )
+    return pages * machine.sysctl.vfs_cache_pressure // 100 * share // total if total else 0
+
+
+def shrink_slab(machine: Machine, node: Node, pages: int) -> int:
+    """Free objects until about `pages` pages of the node are free; returns the pages freed."""
+    most = freeable_pages(machine, node)
+    if not most or pages <= 0:
+        return 0
+    share = min(pages / most, 1.0)
+    return sum(
+        _shrink(machine, name, max(int(count * share), min(count, SHRINK_BATCH)), node)
+        for name, count in _freeable(machine).items()
+    )
+
+
+def drop_slab(machine: Machine) -> None:
+    """drop_caches bit 2: every unused object, round after round until little is freed."""
+    for _ in range(2):  # the second round finds the inodes whose dentries went in the first
+        for name, count in _freeable(machine).items():
+            _shrink(machine, name, count, None)
+    machine.count_event(Item.DROP_SLAB, 1)
+
+
+def _shrink(machine: Machine, name: str, count: int, node: Node | None) -> int:
+    cache = machine.slab_cache(name)
+    if cache is None or count <= 0:
+        return 0
+    machine.count_event(Item.SLABS_SCANNED, count)
+    freed = slab.free(machine, cache, count, node)
+    if name == "dentry":
+        machine.vfs.unused_dentries -= count
+    elif name == "ext4_inode_cache":
+        freed += _inodes_gone(machine, count, node)
+    return freed
+
+
+def _inodes_gone(machine: Machine, count: int, node: Node | None) -> int:
+    """evict(): an inode takes its security blob along, and until 6.1 its pages."""
+    vfs = machine.vfs
+    pages = vfs.cached_inodes * count // max(vfs.unused_inodes, 1)
+    vfs.unused_inodes -= count
+    if pages and machine.kernel.has(Feature.INODE_SHRINKER_DROPS_PAGES):
+        total = filemap.file_lru_pages(machine)
+        filemap.drop_file_pages(machine, total * pages // max(vfs.cached_inodes, 1))
+    vfs.cached_inodes = min(vfs.cached_inodes - pages, vfs.unused_inodes)
+    blobs = machine.slab_cache("lsm_inode_cache")
+    return slab.free(machine, blobs, count, node) if blobs else 0

@@ -1,0 +1,61 @@
+"""Saving and loading a machine. A saved file is data: loading one runs nothing but this package."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import pickle
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+MAGIC = b"vmfs machine 1\n"
+_ALLOWED = {
+    ("collections", "deque"),
+    ("numpy", "dtype"),
+    ("numpy", "ndarray"),
+    ("numpy._core.multiarray", "_reconstruct"),
+    ("numpy._core.numeric", "_frombuffer"),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy.core.numeric", "_frombuffer"),
+    ("builtins", "bytearray"),
+}
+
+
+class StateError(ValueError):
+    """Not a saved machine, or one that this version cannot read."""
+
+
+class _Unpickler(pickle.Unpickler):
+    """Classes of this package and arrays, nothing else: a file cannot name a function to call."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ALLOWED:
+            return super().find_class(module, name)
+        if module.split(".", maxsplit=1)[0] == "vmfs":
+            found = super().find_class(module, name)
+            if isinstance(found, type):
+                return found
+        raise StateError(f"a saved machine may not hold {module}.{name}")
+
+
+def dump(machine: Machine) -> bytes:
+    return MAGIC + lzma.compress(pickle.dumps(machine, protocol=5), preset=0)
+
+
+def load(data: bytes) -> Machine:
+    """StateError when the bytes are not what `dump` gave."""
+    from vmfs.mm.machine import Machine  # the machine saves itself with this module
+
+    if not data.startswith(MAGIC):
+        raise StateError("not a saved machine")
+    try:
+        machine = _Unpickler(io.BytesIO(lzma.decompress(data[len(MAGIC) :]))).load()
+    except StateError:
+        raise
+    except Exception as error:  # noqa: BLE001  # a damaged file can raise anything
+        raise StateError(f"the saved machine is damaged: {error}") from None
+    if not isinstance(machine, Machine):
+        raise StateError("not a saved machine")
+    return machine

@@ -1,0 +1,269 @@
+"""Reclaim: kswapd, direct reclaim, node reclaim (mm/vmscan.c).
+
+Whole runs happen at once: there is no time between a wake-up and its end. Pages on a list are
+reclaimed in their order; none is found referenced.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmfs.mm import filemap, lru, page_alloc, shrinker, swapfile, wmark
+from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+SWAP_CLUSTER_MAX = 32
+MAX_RECLAIM_RETRIES = 16
+DEF_PRIORITY = 12
+RECLAIM_DISTANCE = 30
+RECLAIM_ZONE, RECLAIM_WRITE, RECLAIM_UNMAP = 1, 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class ScanControl:
+    """struct scan_control: who reclaims, up to which zone, and what it may touch."""
+
+    highest_zoneidx: int
+    kswapd: bool = False
+    may_unmap: bool = True
+    may_swap: bool = True
+    may_writepage: bool = True
+    slab: bool = True
+
+    @property
+    def scanned(self) -> Item:
+        return Item.PGSCAN_KSWAPD if self.kswapd else Item.PGSCAN_DIRECT
+
+    @property
+    def stolen(self) -> Item:
+        return Item.PGSTEAL_KSWAPD if self.kswapd else Item.PGSTEAL_DIRECT
+
+
+# -- kswapd ------------------------------------------------------------------------------------
+
+
+def pgdat_balanced(node: Node, highest_zoneidx: int) -> bool:
+    """One zone above its high watermark is enough; so is having no zone to balance."""
+    zones = [zone for zone in node.zones if zone.managed_pages and zone.index <= highest_zoneidx]
+    return not zones or any(_deficit(zone, highest_zoneidx) <= 0 for zone in zones)
+
+
+def _deficit(zone: Zone, highest_zoneidx: int) -> int:
+    """Pages that are missing to the high watermark."""
+    return wmark.high_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx] + 1 - zone.free_pages
+
+
+def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0) -> None:
+    """Run the node's kswapd until it is balanced or finds nothing.
+
+    `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
+    much in the meantime.
+    """
+    if node.kswapd_failures >= MAX_RECLAIM_RETRIES or (not want and pgdat_balanced(node, highest_zoneidx)):
+        return
+    _balance_pgdat(machine, node, ScanControl(highest_zoneidx, kswapd=True), want)
+
+
+def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int) -> None:
+    machine.count_event(Item.PAGEOUTRUN, 1)
+    boosts = {zone: zone.watermark_boost for zone in node.zones}
+    progress = 0
+    while want > 0 or not pgdat_balanced(node, control.highest_zoneidx):
+        zones = [z for z in node.zones if z.managed_pages and z.index <= control.highest_zoneidx]
+        need = max(min((_deficit(zone, control.highest_zoneidx) for zone in zones), default=0), 0)
+        target = max(need, min(want, _reclaimable(zones) // 8), SWAP_CLUSTER_MAX)
+        freed = shrink_node(machine, node, control, target)
+        progress += freed
+        want -= freed
+        if not freed:
+            break
+    node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
+    for zone, boost in boosts.items():
+        zone.watermark_boost -= min(zone.watermark_boost, boost)
+
+
+def _reclaimable(zones: list[Zone]) -> int:
+    return sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE))
+
+
+def wakeup_all_kswapds(machine: Machine) -> None:
+    """What the next allocations would do after watermarks have moved."""
+    highest = machine.zone_index("Movable")
+    for node in machine.nodes:
+        zones = (zone for zone in node.zones if zone.managed_pages)
+        if any(zone.free_pages < wmark.low_wmark_pages(zone) for zone in zones):
+            wakeup_kswapd(machine, node, highest)
+
+
+# -- direct and node reclaim -------------------------------------------------------------------
+
+
+def try_to_free_pages(machine: Machine, zones: list[Zone], highest_zoneidx: int, want: int) -> int:
+    """Direct reclaim over a zonelist; returns the pages freed."""
+    if not zones:
+        return 0
+    stalled = machine.zone_names[highest_zoneidx].replace("HighMem", "High").upper()
+    machine.count_event(Item[f"ALLOCSTALL_{stalled}"], 1)
+    control = ScanControl(highest_zoneidx)
+    target = max(SWAP_CLUSTER_MAX, want)
+    nodes = dict.fromkeys(machine.node(zone.nid) for zone in zones)
+    return sum(shrink_node(machine, node, control, target) for node in nodes)
+
+
+def node_reclaim_allowed(machine: Machine, preferred: Zone, zone: Zone) -> bool:
+    """zone_reclaim_mode is on, and the node is near and worth it."""
+    if not machine.sysctl.zone_reclaim_mode & (RECLAIM_ZONE | RECLAIM_WRITE | RECLAIM_UNMAP):
+        return False
+    if machine.distance(preferred.nid, zone.nid) > RECLAIM_DISTANCE:
+        return False
+    node = machine.node(zone.nid)
+    if node.cpus and zone.nid != preferred.nid:
+        return False
+    return _worth_reclaiming(machine, node) != (False, False)
+
+
+def _worth_reclaiming(machine: Machine, node: Node) -> tuple[bool, bool]:
+    """Page cache above min_unmapped_ratio, reclaimable slab above min_slab_ratio."""
+    cache = node_pagecache_reclaimable(machine, node) > wmark.min_unmapped_pages(machine, node)
+    slab = node.page_state(Item.NR_SLAB_RECLAIMABLE) > wmark.min_slab_pages(machine, node)
+    return cache, slab
+
+
+def node_pagecache_reclaimable(machine: Machine, node: Node) -> int:
+    """mm/vmscan.c: node_pagecache_reclaimable(), in pages."""
+    mode = machine.sysctl.zone_reclaim_mode
+    if mode & RECLAIM_UNMAP:
+        pages = node.page_state(Item.NR_FILE_PAGES)
+    else:
+        file = node.page_state(Item.NR_INACTIVE_FILE) + node.page_state(Item.NR_ACTIVE_FILE)
+        pages = max(file - node.page_state(Item.NR_MAPPED), 0)
+    dirty = 0 if mode & RECLAIM_WRITE else node.page_state(Item.NR_DIRTY)
+    return max(pages - dirty, 0)
+
+
+def node_reclaim(machine: Machine, node: Node, want: int) -> int:
+    """__node_reclaim(): both the lists and the slab caches, as far as they are above their ratios."""
+    mode = machine.sysctl.zone_reclaim_mode
+    cache, slab = _worth_reclaiming(machine, node)
+    control = ScanControl(
+        machine.zone_index("Movable"),
+        may_unmap=bool(mode & RECLAIM_UNMAP),
+        may_swap=bool(mode & RECLAIM_UNMAP),
+        may_writepage=bool(mode & RECLAIM_WRITE),
+        slab=slab,
+    )
+    target = max(want, SWAP_CLUSTER_MAX)
+    freed = shrink_node(machine, node, control, target) if cache else 0
+    if slab and freed < target:
+        freed += shrinker.shrink_slab(machine, node, target - freed)
+    item = Item.ZONE_RECLAIM_SUCCESS if freed >= want else Item.ZONE_RECLAIM_FAILED
+    machine.count_event(item, 1)
+    return freed
+
+
+def reclaim_node(machine: Machine, node: Node, pages: int, swappiness: int | None) -> int:
+    """user_proactive_reclaim() on a node: up to `pages` pages, without swap when swappiness is 0."""
+    control = ScanControl(machine.zone_index("Movable"), may_swap=swappiness != 0)
+    freed = 0
+    while freed < pages:
+        step = shrink_node(machine, node, control, pages - freed)
+        if not step:
+            break
+        freed += step
+    return freed
+
+
+# -- one node ----------------------------------------------------------------------------------
+
+
+def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int) -> int:
+    """Reclaim about `target` pages of a node's lists and, in proportion, its slab caches."""
+    zones = [zone for zone in node.zones if zone.managed_pages and zone.index <= control.highest_zoneidx]
+    before = sum(zone.lru.pages for zone in zones)
+    freed = 0
+    for anon in _scan_order(machine, zones, control):
+        if freed < target:
+            freed += _shrink_kind(machine, node, zones, control, target - freed, anon)
+    if control.slab and control.may_swap:
+        wanted = (
+            target - freed if not freed else freed * shrinker.freeable_pages(machine, node) // max(before, 1)
+        )
+        freed += shrinker.shrink_slab(machine, node, wanted) if wanted > 0 else 0
+    return freed
+
+
+def _scan_order(machine: Machine, zones: list[Zone], control: ScanControl) -> tuple[bool, ...]:
+    """get_scan_count(), reduced to which kind goes first: True stands for anonymous pages.
+
+    The kernel scans both kinds in proportion where it takes both; here the cheaper one by
+    swappiness goes first, which over a run frees the same pages.
+    """
+    if not control.may_swap or not swapfile.nr_swap_pages(machine):
+        return (False,)
+    inactive_file = sum(lru.lru_size(zone, Lru.INACTIVE_FILE) for zone in zones)
+    file = inactive_file + sum(lru.lru_size(zone, Lru.ACTIVE_FILE) for zone in zones)
+    free = sum(zone.free_pages for zone in zones)
+    if file + free <= sum(wmark.high_wmark_pages(zone) for zone in zones):
+        return (True, False)
+    if inactive_file >> DEF_PRIORITY or machine.sysctl.swappiness <= 100:
+        return (False, True)
+    return (True, False)
+
+
+def _shrink_kind(
+    machine: Machine, node: Node, zones: list[Zone], control: ScanControl, target: int, anon: bool
+) -> int:
+    inactive, active = (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON) if anon else (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE)
+    if anon:
+        target = min(target, swapfile.nr_swap_pages(machine))
+    freed = 0
+    for which in (inactive, active):
+        sizes = {zone: lru.lru_size(zone, which) for zone in zones}
+        total = sum(sizes.values())
+        want = min(target - freed, total)
+        for zone, size in sizes.items():
+            share = -(-want * size // total) if total else 0
+            if share > 0:
+                freed += _shrink_list(machine, node, zone, which, control, min(share, target - freed))
+    return freed
+
+
+def _shrink_list(
+    machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
+) -> int:
+    """shrink_inactive_list(); pages of the active list are deactivated on the way."""
+    batches = lru.take(node, zone, which, pages)
+    count = sum(batch.pages for batch in batches)
+    if which in (Lru.ACTIVE_ANON, Lru.ACTIVE_FILE):
+        machine.count_event(Item.PGDEACTIVATE, count)
+        node.mod_state(Item.PGREFILL, count)
+    anon = which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON)
+    node.mod_state(control.scanned, count)
+    node.mod_state(Item.PGSCAN_ANON if anon else Item.PGSCAN_FILE, count)
+    for batch in batches:
+        _reclaim_batch(machine, node, zone, batch)
+    node.mod_state(control.stolen, count)
+    node.mod_state(Item.PGSTEAL_ANON if anon else Item.PGSTEAL_FILE, count)
+    return count
+
+
+def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
+    """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
+    if batch.use in (Use.ANON, Use.SHMEM):
+        swapfile.get_swap_pages(machine, batch.pages)
+        machine.count_event(Item.PSWPOUT, batch.pages)
+        machine.count_event(Item.PGPGOUT, batch.pages * 8)
+        node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
+        if batch.task is not None:
+            batch.task.swap += batch.pages
+        elif batch.use is Use.SHMEM:
+            machine.shmem_swapped += batch.pages
+    filemap.uncharge(machine, node, zone, batch)
+    if batch.use is Use.FILE:
+        machine.vfs.pages_dropped(batch.pages, filemap.file_lru_pages(machine))
+    page_alloc.free_pages(machine, zone, batch.extents)
