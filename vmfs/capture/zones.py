@@ -75,7 +75,7 @@ def _free_lists(files: ZoneFiles, zone: ZoneText) -> FreeLists:
     split = (files.types.free if files.types else {}).get(key)
     blocks = (files.buddy or {}).get(key)
     if blocks is None and split is None:
-        blocks = _largest_blocks(zone)
+        blocks = largest_blocks(zone.tail.get("start_pfn", 0), zone.pages["present"], zone.pages["free"])
     lists = no_blocks()
     lists |= {migratetype: list(counts) for migratetype, counts in (split or {}).items()}
     return lists if blocks is None else _reconciled(lists, blocks)
@@ -95,16 +95,15 @@ def _reconciled(lists: FreeLists, blocks: list[int]) -> FreeLists:
     return lists
 
 
-def _largest_blocks(zone: ZoneText) -> list[int]:
-    # Without buddyinfo: few, large blocks. Blocks are aligned, so the ends of the span hold smaller ones.
-    free, start = zone.pages["free"], zone.tail.get("start_pfn", 0)
+def largest_blocks(start_pfn: int, present: int, free: int) -> list[int]:
+    """So many free pages in few, large blocks; the ends of the span, unaligned, hold smaller ones."""
     most = 1 << MAX_PAGE_ORDER
-    room = (start + zone.pages["present"]) // most - -(-start // most) - 1
+    room = (start_pfn + present) // most - -(-start_pfn // most) - 1
     blocks = [0] * NR_PAGE_ORDERS
     blocks[MAX_PAGE_ORDER] = max(0, min(free // most, room))
     free -= blocks[MAX_PAGE_ORDER] * most
     for order in range(MAX_PAGE_ORDER - 1, -1, -1):
-        room = (zone.pages["present"] - sum(n << o for o, n in enumerate(blocks))) >> order + 1
+        room = (present - sum(n << o for o, n in enumerate(blocks))) >> (order + 1)
         blocks[order] = min(free >> order, room)
         free -= blocks[order] << order
     return blocks

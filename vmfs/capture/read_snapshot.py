@@ -1,0 +1,220 @@
+"""The counts of a captured machine. What a file tells is taken; what is missing comes from a similar one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmfs.capture import counters
+from vmfs.capture.check import check_totals, check_use, check_zones
+from vmfs.capture.choose_kernel import choose_kernel
+from vmfs.capture.context import Capture
+from vmfs.capture.guess import NodeTotals, counters_of_meminfo, fitted, similar_machine
+from vmfs.capture.hardware import read_hardware
+from vmfs.capture.parse_buddyinfo import parse_buddyinfo
+from vmfs.capture.parse_meminfo import parse_meminfo
+from vmfs.capture.parse_pagetypeinfo import parse_pagetypeinfo
+from vmfs.capture.parse_slabinfo import parse_slabinfo
+from vmfs.capture.parse_stat import parse_loadavg, parse_pressure, parse_stat, parse_uptime
+from vmfs.capture.parse_swaps import parse_swaps
+from vmfs.capture.parse_vmstat import parse_numastat, parse_vmstat
+from vmfs.capture.parse_zoneinfo import ZoneText, parse_zoneinfo
+from vmfs.capture.pools import read_pools
+from vmfs.capture.slabs import read_caches
+from vmfs.capture.text import CaptureError
+from vmfs.capture.topology import NODES, Topology, read_topology
+from vmfs.capture.zones import ZoneFiles, zone_states
+from vmfs.kernel import Feature, Kernel
+from vmfs.mm.mmzone import PAGE_SHIFT, zone_names
+from vmfs.mm.snapshot import NodeState, Snapshot, SwapState
+from vmfs.mm.vmscan import MAX_RECLAIM_RETRIES
+
+_KBYTES_SHIFT = PAGE_SHIFT - 10
+_DIRECT_MAP = "DirectMap"
+_RESOURCES = ("cpu", "io", "memory")
+_RATIOS = "lowmem_reserve_ratio"
+_SET_UP_BY = (
+    _RATIOS,
+    "min_free_kbytes",
+    "percpu_pagelist_fraction",
+    "percpu_pagelist_high_fraction",
+    "watermark_scale_factor",
+)
+
+
+@dataclass(slots=True)
+class _Files:
+    # The files that more than one part of the snapshot is made of.
+    zones: ZoneFiles
+    meminfo: dict[str, int]
+    vmstat: dict[str, int]
+
+
+def _read_files(capture: Capture) -> _Files:
+    zones = capture.need("proc/zoneinfo", parse_zoneinfo, "zones are made up to fit proc/meminfo") or []
+    meminfo = capture.need("proc/meminfo", parse_meminfo, "proc/zoneinfo tells of memory") or {}
+    if not zones and not meminfo:
+        raise CaptureError(capture.source.name, 0, "not a capture: neither proc/zoneinfo nor proc/meminfo")
+    return _Files(
+        ZoneFiles(
+            zones,
+            capture.need("proc/buddyinfo", parse_buddyinfo, "free memory is taken to be in large blocks"),
+            capture.need("proc/pagetypeinfo", parse_pagetypeinfo, "free memory is taken to be movable"),
+        ),
+        meminfo,
+        capture.need("proc/vmstat", parse_vmstat, "events are counted from 0") or {},
+    )
+
+
+def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:
+    """`asked`: a release to run it as, instead of the captured one. Raises CaptureError."""
+    files = _read_files(capture)
+    kernel = choose_kernel(capture, asked, files.zones.zones, files.vmstat)
+    _say_left_out(capture, kernel, files.vmstat)
+    check_zones(kernel, files.zones)
+    check_totals(capture, files.zones.zones, files.meminfo)
+    topology = read_topology(capture, files.zones.zones, kernel.has(Feature.NUMA))
+    base = similar_machine(kernel, _node_kbytes(capture, files, topology), topology)
+    hardware = read_hardware(capture, topology, files.meminfo, base.hardware)
+    nodes = _nodes(capture, kernel, files, topology, base)
+    default_kbytes = files.meminfo.get("Hugepagesize", base.default_hugepage_kbytes)
+    snapshot = Snapshot(
+        kernel=kernel,
+        name=capture.source.name,
+        seed=seed,
+        hardware=hardware,
+        nodes=nodes,
+        slab_caches=base.slab_caches,
+        hugepages=read_pools(capture, list(topology.nodes), files.meminfo, default_kbytes),
+        default_hugepage_kbytes=default_kbytes,
+        swaps=_swaps(capture, files.meminfo),
+        events=counters.events(kernel, files.vmstat),
+        sysctl=base.sysctl | _set_up_by(capture, kernel),
+    )
+    _slabs(capture, snapshot, files)
+    _meminfo_only(snapshot, files.meminfo)
+    _moments(capture, snapshot, files)
+    return snapshot
+
+
+def _set_up_by(capture: Capture, kernel: Kernel) -> dict[str, int | list[int]]:
+    # The tunables that watermarks, reserves and per-cpu lists are computed from as the machine is built.
+    texts = {name: text for name in _SET_UP_BY if (text := capture.text(f"proc/sys/vm/{name}"))}
+    values: dict[str, int | list[int]] = {
+        name: text.value() for name, text in texts.items() if name != _RATIOS
+    }
+    if text := texts.get(_RATIOS):
+        ratios = text.numbers(1, text.only())
+        zones = len(zone_names(kernel))
+        values[_RATIOS] = (ratios + [0] * zones)[:zones]
+    return values
+
+
+def _say_left_out(capture: Capture, kernel: Kernel, vmstat: dict[str, int]) -> None:
+    unknown, missing = counters.left_out(kernel, vmstat) if vmstat else ([], [])
+    release = f"{kernel.release[0]}.{kernel.release[1]}"
+    if unknown:
+        capture.warn("proc/vmstat", f"left out, {release} has no such counters: {', '.join(unknown)}")
+    if missing:
+        capture.warn("proc/vmstat", f"lacks counters of {release}, taken to be 0: {', '.join(missing)}")
+
+
+def _node_kbytes(capture: Capture, files: _Files, topology: Topology) -> list[int]:
+    # Managed memory of each node.
+    if files.zones.zones:
+        return [
+            sum(z.pages["managed"] for z in files.zones.zones if z.nid == nid) << _KBYTES_SHIFT
+            for nid in topology.nodes
+        ]
+    return [totals.managed << _KBYTES_SHIFT for totals in _totals(capture, files, topology).values()]
+
+
+def _totals(capture: Capture, files: _Files, topology: Topology) -> dict[int, NodeTotals]:
+    # Without zoneinfo: of each node by its own files, or an equal share of meminfo.
+    totals: dict[int, NodeTotals] = {}
+    for nid in topology.nodes:
+        text = capture.text(f"{NODES}/node{nid}/meminfo")
+        own = parse_meminfo(text, nid) if text else None
+        share = 1 if own else len(topology.nodes)
+        fields = own or files.meminfo
+        said = counters_of_meminfo(fields)
+        said |= capture.parse(f"{NODES}/node{nid}/vmstat", parse_vmstat) or (files.vmstat if not own else {})
+        totals[nid] = NodeTotals(
+            (fields["MemTotal"] >> _KBYTES_SHIFT) // share,
+            (fields["MemFree"] >> _KBYTES_SHIFT) // share,
+            {name: count // share for name, count in said.items()},
+        )
+    return totals
+
+
+def _nodes(
+    capture: Capture, kernel: Kernel, files: _Files, topology: Topology, base: Snapshot
+) -> list[NodeState]:
+    guessed = {} if files.zones.zones else _totals(capture, files, topology)
+    nodes: list[NodeState] = []
+    for (nid, cpus), booted in zip(topology.nodes.items(), base.nodes, strict=True):
+        booted.nid, booted.cpus, booted.distances = nid, cpus, topology.distances[nid]
+        if nid in guessed:
+            numastat = capture.parse(f"{NODES}/node{nid}/numastat", parse_numastat)
+            nodes.append(fitted(booted, guessed[nid], files.zones.buddy or {}, numastat or {}))
+        else:
+            nodes.append(_node(capture, kernel, files, booted))
+    return nodes
+
+
+def _node(capture: Capture, kernel: Kernel, files: _Files, booted: NodeState) -> NodeState:
+    own: list[ZoneText] = [zone for zone in files.zones.zones if zone.nid == booted.nid]
+    vmstat = capture.parse(f"{NODES}/node{booted.nid}/vmstat", parse_vmstat)
+    node = NodeState(booted.nid, booted.cpus, booted.distances, zone_states(kernel, files.zones, booted.nid))
+    node.stat = counters.node_counters(kernel, own, vmstat)
+    counters.move_to_zones(kernel, node, own)
+    given_up = any(zone.tail.get("node_unreclaimable") for zone in own)
+    node.kswapd_failures = MAX_RECLAIM_RETRIES if given_up else 0
+    return node
+
+
+def _slabs(capture: Capture, snapshot: Snapshot, files: _Files) -> None:
+    lines = capture.need("proc/slabinfo", parse_slabinfo, "the caches of a machine after boot are shown")
+    check_use(files.zones.zones, lines or [], files.vmstat)
+    if lines is not None:
+        known = {cache.name: cache for cache in snapshot.slab_caches}
+        snapshot.slab_caches = read_caches(capture, lines, known)
+
+
+def _swaps(capture: Capture, meminfo: dict[str, int]) -> list[SwapState]:
+    areas = capture.need("proc/swaps", parse_swaps, "one area of proc/meminfo's size stands for all")
+    if areas is None:
+        total, free = (meminfo.get(label, 0) >> _KBYTES_SHIFT for label in ("SwapTotal", "SwapFree"))
+        areas = [SwapState("/swapfile", "file", total, max(total - free, 0), -2)] if total else []
+    return areas
+
+
+def _meminfo_only(snapshot: Snapshot, meminfo: dict[str, int]) -> None:
+    # Counts that no other file has.
+    def pages(label: str) -> int:
+        return meminfo.get(label, 0) >> _KBYTES_SHIFT
+
+    snapshot.buffers = pages("Buffers")
+    snapshot.swapcache = pages("SwapCached")
+    snapshot.committed_as = pages("Committed_AS")
+    snapshot.mem_available = pages("MemAvailable") if "MemAvailable" in meminfo else None
+    snapshot.percpu = pages("Percpu")
+    snapshot.vmalloc_used = pages("VmallocUsed")
+    snapshot.zswap_kbytes = meminfo.get("Zswap", 0), meminfo.get("Zswapped", 0)
+    snapshot.hwpoisoned = pages("HardwareCorrupted")
+    snapshot.direct_map = {
+        label.removeprefix(_DIRECT_MAP): kb for label, kb in meminfo.items() if label.startswith(_DIRECT_MAP)
+    }
+
+
+def _moments(capture: Capture, snapshot: Snapshot, files: _Files) -> None:
+    # What only moves with time and load.
+    vmstat = files.vmstat
+    snapshot.nr_memmap = vmstat.get("nr_memmap_pages", 0), vmstat.get("nr_memmap_boot_pages", 0)
+    for name, count in counters.node_events(snapshot.kernel, vmstat).items():
+        snapshot.nodes[0].stat[name] = count
+    uptime = capture.need("proc/uptime", parse_uptime, "the machine has just been booted")
+    snapshot.uptime_centisecs, snapshot.idle_centisecs = uptime or (0, 0)
+    snapshot.stat |= capture.need("proc/stat", parse_stat, "the CPUs have been idle since boot") or {}
+    snapshot.stat |= capture.parse("proc/loadavg", parse_loadavg) or {}
+    pressure = {name: capture.parse(f"proc/pressure/{name}", parse_pressure) for name in _RESOURCES}
+    snapshot.stat["pressure"] = {name: rows for name, rows in pressure.items() if rows}
