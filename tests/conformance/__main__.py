@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from tests import recordings
-from tests.conformance import AREAS
+from tests.conformance import AREAS, floor
 from tests.conformance.agreement import Agreement
 
 
@@ -17,7 +17,8 @@ from tests.conformance.agreement import Agreement
 @click.argument("names", metavar="[RECORDING]...", nargs=-1)
 @click.option("--area", "areas", multiple=True, type=click.Choice(list(AREAS)), help="Only these columns.")
 @click.option("--why", is_flag=True, help="List each disagreement: file, line, the kernel's text, ours.")
-def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool) -> None:
+@click.option("--raise-floor", is_flag=True, help="Keep what agrees now in tests/recorded/floor.toml.")
+def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool, raise_floor: bool) -> None:
     """Replay recordings of real kernels against the working tree.
 
     A RECORDING is a name from tests/recorded, a folder or an archive; without one, all that are kept
@@ -30,6 +31,8 @@ def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool) -> None:
         results = {area: _compare(name, area) for area in columns}
         print(_row(Path(name).name.removesuffix(".tar.xz"), [_cell(r) for r in results.values()]), flush=True)
         faults += [f"{name} {area}: {d}" for area, r in results.items() for d in _why(r)]
+        if raise_floor and name in recordings.names():
+            floor.raise_to({name: {area: _agreed(r) for area, r in results.items() if _agreed(r)}})
     if why:
         print(*faults, sep="\n")
 
@@ -48,6 +51,10 @@ def _compare(name: str, area: str) -> Agreement | str:
 
 def _why(result: Agreement | str) -> list[str]:
     return [result] if isinstance(result, str) else [str(d) for d in result.disagreements]
+
+
+def _agreed(result: Agreement | str) -> int:
+    return 0 if isinstance(result, str) else result.agreed
 
 
 def _cell(result: Agreement | str) -> str:

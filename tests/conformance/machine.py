@@ -15,7 +15,8 @@ Answer = tuple[str, int, str]
 
 def of(step: Path) -> Tree:
     """The captured step as a machine whose time stands still."""
-    return Tree(capture.load(step).machine)
+    machine, _ = capture.load(step)
+    return Tree(machine)
 
 
 def files(step: Path) -> list[str]:
