@@ -97,6 +97,12 @@ def _numa_stat(machine: Machine, before: int) -> None:
             zone.numa[:] = 0
 
 
+def _watchdog_cpumask(machine: Machine, _before: list[int]) -> None:
+    """kernel/watchdog.c: proc_watchdog_update(): CPUs that cannot exist fall out."""
+    sysctl = machine.sysctl
+    sysctl.watchdog_cpumask = [cpu for cpu in sysctl.watchdog_cpumask if cpu < machine.hardware.nr_cpu_ids]
+
+
 def _khugepaged(machine: Machine, _before: str) -> None:
     """mm/khugepaged.c: start_stop_khugepaged()."""
     wmark.set_recommended_min_free_kbytes(machine, thp_enabled=machine.thp.runs_khugepaged(machine.kernel))
@@ -135,6 +141,7 @@ AFTER_STORE: dict[tuple[type, str], After] = {
     (Sysctl, "overcommit_ratio"): _overcommit_ratio,
     (Sysctl, "percpu_pagelist_fraction"): _percpu_pagelist_fraction,
     (Sysctl, "percpu_pagelist_high_fraction"): _percpu_pagelist_fraction,
+    (Sysctl, "watchdog_cpumask"): _watchdog_cpumask,
     (Sysctl, "watermark_scale_factor"): _watermark_scale_factor,
     (TransparentHugePages, "enabled"): _khugepaged,
     (TransparentHugePages, "shmem_enabled"): _shmem,

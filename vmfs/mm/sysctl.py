@@ -98,6 +98,7 @@ class Sysctl:
     dmesg_restrict: int = 1
     domainname: str = "(none)"
     ftrace_dump_on_oops: int = 0
+    ftrace_dump_on_oops_text: str = "0"  # a list of instances since 6.12
     ftrace_enabled: int = 1
     hardlockup_all_cpu_backtrace: int = 0
     hardlockup_panic: int = 0
@@ -128,7 +129,6 @@ class Sysctl:
     msgmnb: int = 16384
     msgmni: int = 32000
     nmi_watchdog: int = 0
-    ns_last_pid: int = 1
     numa_balancing: int = 0
     numa_balancing_promote_rate_limit_MBps: int = 65536  # noqa: N815  # the file's name
     numa_balancing_scan_delay_ms: int = 1000
@@ -209,6 +209,7 @@ class Sysctl:
     unprivileged_userns_clone: int = 1
     warn_limit: int = 0
     watchdog: int = 1
+    watchdog_cpumask: list[int] = field(default_factory=list)
     watchdog_thresh: int = 10
 
     # fs
@@ -262,6 +263,7 @@ def by_hardware(snapshot: Snapshot) -> dict[str, Any]:
         "threads_max": max(20, (pages << PAGE_SHIFT) // (thread_size * 8)),
         "file_max": max(8192, pages * (PAGE_SIZE >> 10) // 10),
         "pid_max": max(32768, 1024 * snapshot.hardware.nr_cpu_ids),
+        "watchdog_cpumask": list(range(snapshot.hardware.nr_cpu_ids)),
         "hostname": snapshot.name or "(none)",
         "numa_balancing": int(snapshot.kernel.has(Feature.NUMA) and len(snapshot.nodes) > 1),
         "sched_latency_ns": 6 * MSEC * scale,

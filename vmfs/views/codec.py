@@ -60,7 +60,7 @@ def ulong_max(kernel: Kernel) -> int:
     return (1 << (32 if kernel.has(Feature.HIGHMEM) else 64)) - 1
 
 
-class _Number(NamedTuple):
+class Number(NamedTuple):
     negative: bool
     magnitude: int
     end: int
@@ -70,11 +70,11 @@ class _Number(NamedTuple):
         return -self.magnitude if self.negative else self.magnitude
 
 
-Convert = Callable[[_Number, int, Kernel], "int | None"]
+Convert = Callable[[Number, int, Kernel], "int | None"]
 """A number as written and the value it replaces -> the value to store, or None: refused."""
 
 
-def _get_long(data: bytes, start: int, limit: int) -> _Number | None:
+def _get_long(data: bytes, start: int, limit: int) -> Number | None:
     """kernel/sysctl.c: proc_get_long(): the number that begins at `start`, or None."""
     found = _NUMBER.match(data, start)
     if not found or found.end() - start >= _TOKEN_LIMIT:
@@ -83,7 +83,7 @@ def _get_long(data: bytes, start: int, limit: int) -> _Number | None:
     magnitude = _c_integer(found[2])
     if magnitude > limit or (end < len(data) and data[end] not in b" \t\n"):
         return None
-    return _Number(found[1] == b"-", magnitude, end)
+    return Number(found[1] == b"-", magnitude, end)
 
 
 def _c_integer(digits: bytes) -> int:
@@ -130,7 +130,7 @@ def parse_vector(write: Write, old: Sequence[int], convert: Convert) -> Parsed[l
 class _Scalar:
     """A file of one number; the subclass says which numbers it takes."""
 
-    def convert(self, number: _Number, old: int, kernel: Kernel) -> int | None:
+    def convert(self, number: Number, old: int, kernel: Kernel) -> int | None:
         raise NotImplementedError
 
     def format(self, value: int) -> str:
@@ -152,7 +152,7 @@ class Int(_Scalar):
     maximum: int = INT_MAX
     refused: range = range(0)
 
-    def convert(self, number: _Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
+    def convert(self, number: Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
         value = number.value
         return value if self.minimum <= value <= self.maximum and value not in self.refused else None
 
@@ -164,7 +164,7 @@ class UInt(_Scalar):
     minimum: int = 0
     maximum: int = UINT_MAX
 
-    def convert(self, number: _Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
+    def convert(self, number: Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
         fits = not number.negative and self.minimum <= number.magnitude <= self.maximum
         return number.magnitude if fits else None
 
@@ -180,7 +180,7 @@ class ULong(_Scalar):
     minimum: int = 0
     maximum: int | None = None
 
-    def convert(self, number: _Number, old: int, kernel: Kernel) -> int | None:
+    def convert(self, number: Number, old: int, kernel: Kernel) -> int | None:
         if number.negative:
             return old if kernel.has(Feature.ULONG_SKIPS_NEGATIVE) else None
         fits = self.minimum <= number.magnitude and (self.maximum is None or number.magnitude <= self.maximum)
@@ -191,7 +191,7 @@ class ULong(_Scalar):
 class Jiffies(_Scalar):
     """proc_dointvec_jiffies(): seconds, kept by the kernel as an int of ticks."""
 
-    def convert(self, number: _Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
+    def convert(self, number: Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
         return number.value if number.magnitude <= INT_MAX // HZ else None
 
 
@@ -199,7 +199,7 @@ class Jiffies(_Scalar):
 class Bool(_Scalar):
     """proc_dobool(): any number but 0 is 1. 6.1 takes what fits a long, later kernels an int."""
 
-    def convert(self, number: _Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
+    def convert(self, number: Number, old: int, kernel: Kernel) -> int | None:  # noqa: ARG002
         fits = kernel.has(Feature.DOBOOL_TAKES_LONG) or INT_MIN <= number.value <= INT_MAX
         return int(number.magnitude != 0) if fits else None
 

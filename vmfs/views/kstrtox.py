@@ -27,7 +27,7 @@ def kstrtoull(data: bytes, base: int, limit: int) -> int:
     text = c_string(data).removeprefix(b"+")
     if base == 0:
         base = (16 if re.match(rb"0[xX][0-9a-fA-F]", text) else 8) if text.startswith(b"0") else 10
-    if base == 16:  # noqa: PLR2004
+    if base == 16:
         text = re.sub(rb"^0[xX]", b"", text)
     digits = re.match(_DIGITS[base], text)[0]  # type: ignore[index]  # matches at least nothing
     if not digits:

@@ -81,7 +81,7 @@ def constant(name: str, read: Callable[[Machine], object], needs: Feature = Feat
     return File(name, lambda machine: f"{read(machine)}\n", needs=needs)
 
 
-def attribute(  # noqa: PLR0913  # the columns of a row
+def attribute(  # the columns of a row
     name: str,
     codec: Codec[Any],
     attr: str = "",
