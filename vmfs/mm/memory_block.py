@@ -23,13 +23,13 @@ class MemoryBlock(NamedTuple):
     """A block that holds memory, by its number: first frame divided by the block's size."""
 
     machine: Machine
-    index: int
+    number: int
 
     @property
     def zones(self) -> list[Zone]:
         """Those with memory in it."""
         pages = block_pages(self.machine)
-        return [z for _, z in self.machine.zones() if self.index in _range_of(z, pages)]
+        return [z for _, z in self.machine.zones() if self.number in _range_of(z, pages)]
 
     @property
     def nids(self) -> list[int]:

@@ -44,5 +44,7 @@ class Psi:
     def now(self, machine: Machine, resource: str, kind: str) -> Pressure:
         past = self.stalls.get(resource, {}).get(kind, Pressure())
         periods = (machine.clock.uptime_centisecs - self.since_centisecs) // PERIOD_CENTISECS
-        averages = (avg * (exp / FIXED_1) ** periods for avg, exp in zip(past[:3], DECAY, strict=True))
-        return Pressure(*averages, past.total_microsecs)
+        ten, sixty, three_hundred = (
+            avg * (exp / FIXED_1) ** periods for avg, exp in zip(past[:3], DECAY, strict=True)
+        )
+        return Pressure(ten, sixty, three_hundred, past.total_microsecs)

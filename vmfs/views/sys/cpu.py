@@ -14,7 +14,7 @@ from vmfs.mm.topology import LINE_BYTES, Cache, Topology
 from vmfs.views.entry import Dir, File, Link, top
 from vmfs.views.kstrtox import kstrtobool
 from vmfs.views.seq import id_list, id_mask
-from vmfs.views.sys.device import UEVENT
+from vmfs.views.sys.device import POWER, UEVENT, bus
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -163,6 +163,8 @@ DIRS: tuple[Dir[Any], ...] = (
         UEVENT,
     ),
     top("/sys/devices/system/cpu/smt", File("active", smt_active), File("control", smt_control)),
+    bus("cpu", lambda m: m.hardware.present_cpus),
+    Dir("/sys/devices/system/cpu/cpu{}/power", POWER, each_cpu),
     Dir("/sys/devices/system/cpu/cpu{}", CPU, each_cpu, links=cpu_links),
     Dir("/sys/devices/system/cpu/cpu{}", (File("online", online, online_store),), each_hotpluggable),
     Dir("/sys/devices/system/cpu/cpu{}/topology", TOPOLOGY, each_online),

@@ -14,7 +14,7 @@ from vmfs.kernel import Feature
 from vmfs.mm.memory_block import ONLINE_TYPES, MemoryBlock, memory_blocks
 from vmfs.views.entry import Dir, File, Link, top
 from vmfs.views.kstrtox import kstrtobool, sysfs_streq
-from vmfs.views.sys.device import UEVENT
+from vmfs.views.sys.device import UEVENT, bus
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -53,7 +53,7 @@ def valid_zones(block: MemoryBlock) -> str:
 FILES: tuple[File[MemoryBlock] | Link[MemoryBlock], ...] = (
     File("online", lambda _: "1\n", online_store),
     File("phys_device", lambda _: "0\n"),
-    File("phys_index", lambda block: f"{block.index:08x}\n"),
+    File("phys_index", lambda block: f"{block.number:08x}\n"),
     File("removable", lambda _: "1\n"),
     File("state", lambda _: "online\n", state_store),
     Link("subsystem", lambda _: "../../../../bus/memory"),
@@ -63,7 +63,7 @@ FILES: tuple[File[MemoryBlock] | Link[MemoryBlock], ...] = (
 
 
 def each_block(machine: Machine) -> Iterator[tuple[tuple[int], MemoryBlock]]:
-    return (((index,), MemoryBlock(machine, index)) for index in memory_blocks(machine))
+    return (((number,), MemoryBlock(machine, number)) for number in memory_blocks(machine))
 
 
 def links(block: MemoryBlock) -> Iterator[tuple[str, str]]:
@@ -83,5 +83,6 @@ DIRS: tuple[Dir[Any], ...] = (
         UEVENT,
         needs=Feature.SPARSEMEM,
     ),
+    bus("memory", memory_blocks, Feature.SPARSEMEM),
     Dir("/sys/devices/system/memory/memory{}", FILES, each_block, Feature.SPARSEMEM, links),
 )

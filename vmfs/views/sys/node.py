@@ -18,7 +18,7 @@ from vmfs.views.entry import Dir, File, Link, top
 from vmfs.views.kstrtox import c_string, kstrtoull
 from vmfs.views.proc.vmstat import printed
 from vmfs.views.seq import id_list, id_mask, kb_line, kbytes
-from vmfs.views.sys.device import UEVENT
+from vmfs.views.sys.device import POWER, UEVENT, bus
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -231,6 +231,9 @@ DIRS: tuple[Dir[Any], ...] = (
         needs=Feature.NUMA,
     ),
     Dir("/sys/devices/system/node/node{}", FILES, each_node, Feature.NUMA, links),
+    bus("node", lambda m: (node.nid for node in m.nodes), Feature.NUMA),
+    top("/sys/devices/system/node/power", *POWER, needs=Feature.NUMA),
+    Dir("/sys/devices/system/node/node{}/power", POWER, each_node, Feature.NUMA),
     Dir("/sys/devices/system/node/node{}/x86", (), each_node, Feature.NODE_SGX),
     Dir(
         "/sys/devices/system/node/node{}/memory_failure",
