@@ -7,6 +7,7 @@ first out; here the lowest address goes first, which cannot be seen from outside
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -109,6 +110,15 @@ class Buddy:
     def has_block(self, order: int, types: tuple[MigrateType, ...]) -> bool:
         """Is there a free block of at least that order on one of these lists?"""
         return any(self.nr_free(o, t) for o in range(order, NR_PAGE_ORDERS) for t in types)
+
+    def faults(self) -> Iterator[tuple[int, str]]:
+        """Per order, what is wrong with the free lists; nothing, if all is well."""
+        for order in range(MAX_PAGE_ORDER):
+            starts = np.concatenate([lists[order] for lists in self._small])
+            if (starts & ((1 << order) - 1)).any():
+                yield order, "a free block is not aligned to its size"
+            if np.isin(starts ^ (1 << order), starts).any():
+                yield order, "two free buddies have not merged"
 
     # -- page blocks -------------------------------------------------------------------------
 

@@ -104,3 +104,31 @@ def fragmentation_index(zone: Zone, order: int) -> int:
     if sum(counts[order:]):
         return -1000
     return 1000 - (1000 + zone.free_pages * 1000 // (1 << order)) // sum(counts)
+
+
+def isolate_ranges(zone: Zone, pages: int, count: int) -> Extents:
+    """Up to `count` aligned ranges emptied and taken, the lowest first: alloc_contig_range().
+
+    Each range costs as many free pages outside as it holds movable ones.
+    """
+    batches = [batch for queue in zone.lru.lists for batch in queue]
+    free = zone.free_area.free_extents()
+    usable = Extents.concat([free, *(batch.extents for batch in batches)]).coalesced()
+    whole = usable.chopped(pages)
+    ranges = whole.select(whole.length == pages).take(count * pages)[0]
+    while len(ranges.start):
+        inside = free.within(ranges)
+        moving = ranges.pages - inside.pages
+        if moving <= free.pages - inside.pages:
+            return _empty(zone, batches, ranges, inside)
+        ranges = ranges.take(ranges.pages - pages)[0]
+    return ranges
+
+
+def _empty(zone: Zone, batches: list[Batch], ranges: Extents, inside: Extents) -> Extents:
+    zone.free_area.isolate(inside)
+    moving = ranges.pages - inside.pages
+    if moving:
+        target, _ = zone.free_area.alloc(0, moving, MigrateType.MOVABLE)
+        _move(batches, ranges.coalesced().minus(inside.coalesced()), target)
+    return ranges

@@ -282,7 +282,7 @@ class Machine:
         self.touch()
 
     def demote_hugepages(self, hstate: Hstate, count: int, nid: int | None = None) -> None:
-        hugetlb.demote_pool_huge_page(self, hstate, count, nid)
+        hugetlb_demote.demote_pool_huge_page(self, hstate, count, nid)
         self.touch()
 
     def read_files(self, pages: int, files: int = 1, nid: int | None = None) -> None:

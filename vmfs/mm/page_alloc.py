@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vmfs.kernel import Feature
 from vmfs.mm import compaction, vmscan, wmark
 from vmfs.mm.extents import Extents
-from vmfs.mm.mmzone import MAX_PAGE_ORDER, MigrateType, Node, Zone
+from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
@@ -247,6 +247,19 @@ def alloc_pages_node(machine: Machine, nid: int, order: int, count: int, *, retr
     return Extents.concat(extents for _, extents in parts)
 
 
+def alloc_contig_node(machine: Machine, nid: int, pages: int, count: int) -> Extents:
+    """As many aligned ranges of `pages` as one node yields, at most `count`: alloc_contig_pages().
+
+    A range may hold free and movable pages; the movable ones are migrated out of it.
+    """
+    found: list[Extents] = []
+    for zone in zonelist(machine, nid, machine.zone_index("Normal"), thisnode=True):
+        drain_zone_pages(zone)
+        found.append(compaction.isolate_ranges(zone, pages, count - sum(len(f.start) for f in found)))
+        machine.count_event(Item[f"PGALLOC_{zone.event_name}"], found[-1].pages)
+    return Extents.concat(found)
+
+
 def free_node_pages(machine: Machine, nid: int, extents: Extents, order: int) -> None:
     """Blocks of a node back to the zones they came from."""
-    free_by_zone(machine, split_by_zone(machine.node(nid), extents), max(order, MAX_PAGE_ORDER))
+    free_by_zone(machine, split_by_zone(machine.node(nid), extents), order)

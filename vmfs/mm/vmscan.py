@@ -76,7 +76,8 @@ def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int
     while want > 0 or not pgdat_balanced(node, control.highest_zoneidx):
         zones = [z for z in node.zones if z.managed_pages and z.index <= control.highest_zoneidx]
         need = max(min((_deficit(zone, control.highest_zoneidx) for zone in zones), default=0), 0)
-        target = max(need, min(want, _reclaimable(zones) // 8), SWAP_CLUSTER_MAX)
+        listed = _reclaimable(zones)
+        target = max(need, min(want, listed // 8), listed // 256, SWAP_CLUSTER_MAX)
         freed = shrink_node(machine, node, control, target)
         progress += freed
         want -= freed
@@ -184,7 +185,7 @@ def reclaim_node(machine: Machine, node: Node, pages: int, swappiness: int | Non
 def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int) -> int:
     """Reclaim about `target` pages of a node's lists and, in proportion, its slab caches."""
     zones = [zone for zone in node.zones if zone.managed_pages and zone.index <= control.highest_zoneidx]
-    before = sum(zone.lru.pages for zone in zones)
+    before = sum(lru.lru_size(zone, which) for zone in zones for which in Lru)
     freed = 0
     for anon in _scan_order(machine, zones, control):
         if freed < target:
