@@ -1,4 +1,4 @@
-"""Imports point down only: cli -> adapters -> tree -> views -> mm -> spec -> kernel."""
+"""Imports point down only: cli -> adapters -> tree -> control -> views -> mm -> spec -> kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ LAYERS = (
     {"spec"},
     {"mm"},
     {"views", "boot"},
-    {"tree", "capture", "control"},
+    {"control"},
+    {"tree", "capture"},
     {"adapters", "namespace"},
     {"cli"},
     {"__main__", "__init__"},

@@ -35,7 +35,7 @@ class WallClock:
 
 
 def parse(text: str) -> Elapsed | None:
-    """ "real", "60x", "manual" (None); ValueError."""
+    """The three forms are "real", "60x" and "manual", which is None; ValueError."""
     if text == "manual":
         return None
     if text == "real":

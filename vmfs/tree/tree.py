@@ -10,6 +10,7 @@ from errno import EACCES, EINVAL, EISDIR, ENOENT, ENOTDIR
 from typing import TYPE_CHECKING, Any
 
 from vmfs import views
+from vmfs.control import Control
 from vmfs.tree.entries import Directory, Entry, Leaf, Stat, Symlink
 from vmfs.tree.handle import Handle
 from vmfs.tree.index import Index, Place
@@ -27,7 +28,8 @@ class Tree:
     """Paths are absolute: "/proc/meminfo". One lock is held for a whole read or write.
 
     `elapsed` gives the seconds that have passed since it was last asked; the machine lives through
-    them before anybody looks at it. Without it time stands still but for `machine.tick()`.
+    them before anybody looks at it. Without it time stands still but for `machine.tick()`. `dirs` are
+    the tables to show, by default all; vmfs/ctl is always there.
     """
 
     def __init__(
@@ -39,7 +41,7 @@ class Tree:
         self.elapsed = elapsed
         self.owner = Caller(os.getuid(), os.getgid(), root=True)
         self._lock = threading.RLock()
-        self._dirs = tuple(views.dirs() if dirs is None else dirs)
+        self._dirs = (*(views.dirs() if dirs is None else dirs), *Control(self).dirs())
         self._modes: dict[str, int] = {}  # where chmod changed it
         self._owners: dict[str, Caller] = {}  # where chown changed it
         self.replace(machine)
