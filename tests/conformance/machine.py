@@ -30,9 +30,11 @@ def files(step: Path) -> list[str]:
 
 
 def shown(tree: Tree, path: str) -> str:
-    """The text of a file, or its error in a line."""
+    """The text of a file as the recorder copied it: nothing where it may not be read."""
     try:
         return tree.read(path)
+    except PermissionError:
+        return ""
     except OSError as error:
         return f"({name(error)})"
 
