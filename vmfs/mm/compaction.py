@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vmfs.mm import wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import MigrateType, Zone
@@ -17,6 +18,8 @@ from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
+
+COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
 
 
 def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
@@ -84,11 +87,16 @@ def _count(machine: Machine, movable: Extents, targets: Extents, moved: int) -> 
     machine.count_event(Item.PGMIGRATE_SUCCESS, moved)
 
 
+def ready(zone: Zone, order: int) -> bool:
+    """mm/vmscan.c: compaction_ready(): enough is free, so that moving pages is the way, not reclaim."""
+    return order > COSTLY_ORDER and zone.free_pages > wmark.high_wmark_pages(zone) + (2 << order)
+
+
 def try_to_compact_pages(machine: Machine, zones: list[Zone], order: int) -> bool:
     """Direct compaction; True when a block of `order` is free afterwards."""
     machine.count_event(Item.COMPACT_STALL, 1)
     for zone in zones:
-        if fragmentation_index(zone, order) > machine.sysctl.extfrag_threshold or order <= 3:
+        if fragmentation_index(zone, order) > machine.sysctl.extfrag_threshold or order <= COSTLY_ORDER:
             zone.free_area.free(zone.pageset.drain())
             compact_zone(machine, zone, whole=False)
     done = any(zone.free_area.has_block(order, (MigrateType.MOVABLE,)) for zone in zones)

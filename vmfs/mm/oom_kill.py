@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import page_alloc, swapfile, tasks
+from vmfs.mm import compaction, page_alloc, swapfile, tasks
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def alloc_pages_may_oom(
             return parts + page_alloc.alloc_pages(machine, replace(request, count=left))
         except page_alloc.OutOfMemory as short:
             parts += short.parts
-        victim = out_of_memory(machine) if request.order <= page_alloc.PAGE_ALLOC_COSTLY_ORDER else None
+        victim = out_of_memory(machine) if request.order <= compaction.COSTLY_ORDER else None
         if victim is None or victim is current:
             page_alloc.free_by_zone(machine, parts, request.order)
             raise page_alloc.OutOfMemory([])

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 Parts = list[tuple[Zone, Extents]]
 Mark = Callable[[Zone], int]
 
-PAGE_ALLOC_COSTLY_ORDER = 3
-
 
 class OutOfMemory(MemoryError):
     """No zone can yield what was asked; `parts` is what had been allocated until then."""
@@ -86,13 +84,14 @@ def _slowpath(machine: Machine, request: Request) -> Parts:
     """__alloc_pages_slowpath(): kswapd, the MIN watermark, direct compaction and reclaim."""
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     want = request.count << request.order
-    for node in dict.fromkeys(machine.node(zone.nid) for zone in zones):
+    short = [zone for zone in zones if not compaction.ready(zone, request.order)]
+    for node in dict.fromkeys(machine.node(zone.nid) for zone in short):
         vmscan.wakeup_kswapd(machine, node, request.highest_zoneidx, want)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got and request.order:
         got = _direct_compact(machine, request, zones)
-    if not got and vmscan.try_to_free_pages(machine, zones, request.highest_zoneidx, want):
+    if not got and short and vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, want):
         got = _from_freelists(machine, request, wmark.min_wmark_pages)
     return got
 
