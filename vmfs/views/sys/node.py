@@ -160,7 +160,9 @@ def reclaim(d: NodeDir, data: bytes, _offset: int) -> int:
 
     EINVAL for anything else, EAGAIN when less was found.
     """
-    d.machine.reclaim_node(d.node.nid, *reclaim_request(d.machine.kernel, data))
+    pages, swappiness = reclaim_request(d.machine.kernel, data)
+    if d.machine.reclaim_node(d.node.nid, pages, swappiness) < pages:
+        raise OSError(errno.EAGAIN, "less than that could be reclaimed")
     return len(data)
 
 
