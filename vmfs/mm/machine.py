@@ -13,6 +13,7 @@ from vmfs.mm import (
     compaction,
     filemap,
     hugetlb,
+    hugetlb_demote,
     oom_kill,
     page_alloc,
     page_writeback,
