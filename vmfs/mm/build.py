@@ -128,11 +128,12 @@ def build_node(kernel: Kernel, state: NodeState, hstates: list[Hstate], pools: l
     node = Node(state.nid, state.cpus, state.distances, tuple(zone for zone, _ in built))
     node.kswapd_failures = state.kswapd_failures
     fill_counts(node.stat, Scope.NODE, state.stat)
+    # Huge pages are counted by node alone: they come after what is counted by zone.
+    for (zone, _), counted in zip(built, state.zones, strict=True):
+        _own_zone_pages(zones, node, zone, counted)
     for hstate, pool in zip(hstates, pools, strict=True):
         if pool.nr.get(state.nid, 0):
             hstate.adopt(pool, state.nid, zones.aligned(hstate.order, pool.nr[state.nid]))
-    for (zone, _), counted in zip(built, state.zones, strict=True):
-        _own_zone_pages(zones, node, zone, counted)
     for reclaimable, item in ((False, Item.NR_SLAB_UNRECLAIMABLE), (True, Item.NR_SLAB_RECLAIMABLE)):
         for zone, pages in zones.spread(node.page_state(item)) if zones.used else ():
             zone.slab[reclaimable] = pages
