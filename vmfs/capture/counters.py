@@ -53,12 +53,7 @@ def move_to_zones(kernel: Kernel, node: NodeState, zones: list[ZoneText]) -> Non
 
 def events(kernel: Kernel, vmstat: dict[str, int]) -> dict[str, int]:
     """The events this kernel counts."""
-    return {i.text: vmstat[i.text] for i in items(kernel, Scope.EVENT) if not i.shows and i.text in vmstat}
-
-
-def node_events(kernel: Kernel, vmstat: dict[str, int]) -> dict[str, int]:
-    """What is printed among the events, as a sum over the nodes, and kept by node."""
-    return {i.text: vmstat[i.text] for i in items(kernel, Scope.EVENT) if i.shows and i.text in vmstat}
+    return {i.text: vmstat[i.text] for i in items(kernel, Scope.EVENT) if i.text in vmstat}
 
 
 def left_out(kernel: Kernel, vmstat: dict[str, int]) -> tuple[list[str], list[str]]:

@@ -210,8 +210,6 @@ def _moments(capture: Capture, snapshot: Snapshot, files: _Files) -> None:
     # What only moves with time and load.
     vmstat = files.vmstat
     snapshot.nr_memmap = vmstat.get("nr_memmap_pages", 0), vmstat.get("nr_memmap_boot_pages", 0)
-    for name, count in counters.node_events(snapshot.kernel, vmstat).items():
-        snapshot.nodes[0].stat[name] = count
     uptime = capture.need("proc/uptime", parse_uptime, "the machine has just been booted")
     snapshot.uptime_centisecs, snapshot.idle_centisecs = uptime or (0, 0)
     snapshot.stat |= capture.need("proc/stat", parse_stat, "the CPUs have been idle since boot") or {}
