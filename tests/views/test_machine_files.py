@@ -97,6 +97,14 @@ def test_time_passes_idle(tree):
     assert float(tree.read("/proc/loadavg").split()[0]) == pytest.approx(load / 2.718, abs=0.01)
 
 
+def test_a_started_task_is_counted(tree):
+    threads = int(tree.read("/proc/loadavg").split()[3].split("/")[1])
+    processes = int(re.search(r"processes (\d+)", tree.read("/proc/stat"))[1])
+    task = tree.machine.start("worker", anon=100)
+    assert tree.read("/proc/loadavg").split()[3:] == [f"1/{threads + 1}", str(task.pid)]
+    assert f"processes {processes + 1}\n" in tree.read("/proc/stat")
+
+
 def test_pressure_falls_and_its_total_stays(tree):
     before = tree.read("/proc/pressure/cpu").splitlines()[0]
     tree.machine.tick(30)

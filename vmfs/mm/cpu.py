@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vmfs.mm.tasks import FIRST_PID
+
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
     from vmfs.mm.snapshot import Snapshot
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 IDLE = 3  # the column of /proc/stat
 TIMES = 10  # user nice system idle iowait irq softirq steal guest guest_nice
 SOFTIRQS = 10
+
+BOOT_TIME = 1_735_689_600  # 2025-01-01, for a machine that does not say when it booted
 
 FIXED_1 = 1 << 11
 LOAD_PERIOD_CENTISECS = 500
@@ -34,7 +38,7 @@ class CpuStat:
     times: dict[str, list[int]] = field(default_factory=dict)
     intr: list[int] = field(default_factory=lambda: [0])
     ctxt: int = 0
-    btime: int = 0
+    btime: int = BOOT_TIME
     processes: int = 1
     procs_running: int = 1
     procs_blocked: int = 0
@@ -62,6 +66,13 @@ class CpuStat:
 
     def elapsed_centisecs(self, machine: Machine) -> int:
         return machine.clock.uptime_centisecs - self.since_centisecs
+
+    def started(self, machine: Machine) -> int:
+        """Tasks that were started since."""
+        return machine.next_pid - FIRST_PID
+
+    def last_pid_now(self, machine: Machine) -> int:
+        return machine.next_pid - 1 if self.started(machine) else self.last_pid
 
     def times_now(self, machine: Machine) -> dict[str, list[int]]:
         """The rows of /proc/stat, "cpu" first."""

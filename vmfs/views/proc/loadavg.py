@@ -20,7 +20,8 @@ def fixed(load: int) -> str:
 def loadavg(machine: Machine) -> str:
     cpu = machine.cpu_stat
     loads = " ".join(map(fixed, cpu.loadavg_now(machine)))
-    return f"{loads} {cpu.nr_running}/{cpu.nr_threads} {cpu.last_pid}\n"
+    threads = cpu.nr_threads + len(machine.tasks)
+    return f"{loads} {cpu.nr_running}/{threads} {cpu.last_pid_now(machine)}\n"
 
 
 DIRS = (top("/proc", File("loadavg", loadavg, timed=True)),)

@@ -20,7 +20,7 @@ def stat(machine: Machine) -> str:
     return (
         "".join(numbers("cpu " if key == "cpu" else key, row) for key, row in times.items())
         + numbers("intr", cpu.intr)
-        + f"ctxt {cpu.ctxt}\nbtime {cpu.btime}\nprocesses {cpu.processes}\n"
+        + f"ctxt {cpu.ctxt}\nbtime {cpu.btime}\nprocesses {cpu.processes + cpu.started(machine)}\n"
         + f"procs_running {cpu.procs_running}\nprocs_blocked {cpu.procs_blocked}\n"
         + numbers("softirq", cpu.softirq)
     )
