@@ -102,9 +102,10 @@ def steps(recording: Path) -> list[Path]:
 
 
 def actions(step: Path) -> list[Write | Load]:
-    """What was done to reach this step from the one before."""
+    """What was done to reach this step from the one before; other lines are what a load printed."""
     lines = (step / "actions").read_text().splitlines()
-    return [_write(line.split("\t")[1:]) if line.startswith("write\t") else Load(line[2:]) for line in lines]
+    done = (line for line in lines if line.startswith(("write\t", "# ")))
+    return [Load(line[2:]) if line.startswith("#") else _write(line.split("\t")[1:]) for line in done]
 
 
 def writes_table(recording: Path) -> list[WriteRow]:

@@ -21,10 +21,8 @@ from vmfs.tree import Tree
 
 AMOUNTS = ("MemFree", "Cached", "SReclaimable", "AnonPages", "SwapFree")
 POOL = ("HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp")
-NOT_PAGES = re.compile(
-    r"pg|numa_|thp_|compact_|balloon|drop_|slabs_|workingset|allocstall|nr_(dirtied|written)"
-)
-"""Starts of counters of /proc/vmstat that count events, not pages that are somewhere."""
+PAGES = re.compile(r"nr_(?!dirtied|written|vmscan|foll_pin)")
+"""Starts of the names in /proc/vmstat that count pages that are somewhere; the others count events."""
 
 CHAINS = ("10 11 12", "13 14", "21 22 23 24 25 26 27 28 29 30 31 32 33 34 35", "36 37", "38", "39")
 """Steps that only make sense one after the other, each chain from the capture before its first."""
@@ -35,13 +33,12 @@ ARITHMETIC = ("10", "11", "12", "13", "14", "21")
 
 @dataclass
 class Chain:
-    """One machine on its way through a chain. `pages_gone`, `inodes_gone`: what was dropped since the
-    files were read."""
+    """One machine on its way through a chain. `cached` (pages), `dentries`: when all files had been read."""
 
     tree: Tree
     swap: str
-    pages_gone: bool = True
-    inodes_gone: bool = True
+    cached: int = 0
+    dentries: int = 0
     tasks: list[str] = field(default_factory=list)
 
     def control(self, line: str) -> None:
@@ -74,24 +71,24 @@ class Chain:
 
     def read_small(self) -> None:
         """10,000 files of 4 KiB."""
-        if self.inodes_gone:
-            self.control("read 40M files=10000")
-        elif self.pages_gone:
-            self.control("read 40M")
+        self.control("read 40M files=10000")
 
     def read_big(self) -> None:
-        if self.pages_gone:
-            self.control("read 384M files=6")
-        self.pages_gone = self.inodes_gone = False
+        self.control("read 384M files=6")
+        self.cached, self.dentries = self._cached(), self._dentries()
 
     def reread(self) -> None:
-        self.read_small()
-        self.read_big()
+        """Read from disk is what the cache has lost since it was filled."""
+        pages, files = self.cached - self._cached(), self.dentries - self._dentries()
+        if pages > 0 or files > 0:
+            self.control(f"read {max(pages, 0) * 4}K files={max(files, 1)}")
 
-    def drop(self, bits: int) -> None:
-        """Inodes with pages in the cache survive a drop of inodes alone."""
-        self.pages_gone |= bool(bits & 1)
-        self.inodes_gone |= bits == 3
+    def _cached(self) -> int:
+        return _counts(self.tree.read)["Cached"]
+
+    def _dentries(self) -> int:
+        found = re.search(r"^dentry +(\d+)", self.tree.read("/proc/slabinfo"), re.MULTILINE)
+        return int(found[1]) if found else 0
 
     def nothing(self) -> None:
         """The words only explain the write behind them, or nothing is given back yet."""
@@ -145,15 +142,14 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
 
 
 def _swap_name(recording: Path) -> str:
-    lines = (recording / "21-swapon/proc/swaps").read_text().splitlines()
-    return lines[1].split()[0]
+    """The device of the recording's swap area; some recordings end before it."""
+    swaps = recording / "21-swapon/proc/swaps"
+    return swaps.read_text().splitlines()[1].split()[0] if swaps.exists() else ""
 
 
 def _act(chain: Chain, action: recordings.Write | recordings.Load) -> None:
     if isinstance(action, recordings.Write):
         machine.write(chain.tree, action.path, action.payload)
-        if action.path.endswith("drop_caches"):
-            chain.drop(int(action.payload))
         return
     for pattern, repeat in LOADS:
         if found := re.match(pattern, action.words):
@@ -171,7 +167,7 @@ def _counts(read: Callable[[str], str]) -> dict[str, int]:
     meminfo = re.findall(r"^(\S+): +(\d+)( kB)?$", read("/proc/meminfo"), re.MULTILINE)
     counts = {name: int(value) // (4 if unit else 1) for name, value, unit in meminfo}
     vmstat = (line.split() for line in read("/proc/vmstat").splitlines())
-    return counts | {name: int(value) for name, value in vmstat if not NOT_PAGES.match(name)}
+    return counts | {name: int(value) for name, value in vmstat if PAGES.match(name)}
 
 
 Pair = tuple[dict[str, int], dict[str, int]]
