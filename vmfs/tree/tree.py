@@ -6,7 +6,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from errno import EACCES, EINVAL, EISDIR, ENOENT, ENOTDIR
+from errno import EACCES, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR
 from typing import TYPE_CHECKING, Any
 
 from vmfs import views
@@ -20,6 +20,7 @@ from vmfs.views.entry import Dir, Link
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
+MOST_LINKS = 40  # MAXSYMLINKS
 KEPT_ENTRIES = 4096
 """Paths whose rows and texts are remembered; who walks over more starts again."""
 
@@ -83,6 +84,27 @@ class Tree:
         if not isinstance(entry, Symlink):
             raise error(EINVAL)
         return entry.target
+
+    def resolve(self, path: str) -> str:
+        """The path with all links followed, as realpath(3); ENOENT, ELOOP."""
+        done, rest, links = "", path.split("/"), 0
+        while rest:
+            name = rest.pop(0)
+            if name == "..":
+                done = done.rpartition("/")[0]
+            elif name not in ("", "."):
+                entry = self.entry(f"{done}/{name}")
+                links += isinstance(entry, Symlink)
+                if links > MOST_LINKS:
+                    raise error(ELOOP)
+                if isinstance(entry, Symlink):
+                    done, rest = (
+                        ("" if entry.target.startswith("/") else done),
+                        entry.target.split("/") + rest,
+                    )
+                else:
+                    done = entry.path
+        return done or "/"
 
     def stat(self, path: str) -> Stat:
         """As lstat(2), but for st_size: the length of the text at this moment."""

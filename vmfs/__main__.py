@@ -1,0 +1,5 @@
+"""python -m vmfs"""
+
+from vmfs.cli import main
+
+main()
