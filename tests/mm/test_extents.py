@@ -16,9 +16,7 @@ def runs(draw):
     edges = sorted(draw(st.sets(st.integers(0, 400), max_size=14)))
     pairs = list(zip(edges[::2], edges[1::2], strict=False))
     pairs = draw(st.permutations(pairs))
-    return Extents(
-        np.array([a for a, _ in pairs], np.int64), np.array([b - a for a, b in pairs], np.int64)
-    )
+    return Extents(np.array([a for a, _ in pairs], np.int64), np.array([b - a for a, b in pairs], np.int64))
 
 
 @given(runs(), st.integers(0, 500))
