@@ -114,6 +114,7 @@ class Feature(Enum):
     PSI_READ_ONLY = (None, (5, 10), None)
     PSI_TRIGGERS = ((6, 1), None, None)
     CPU_CLUSTERS = ((6, 1), None, None)
+    TMPFS_INODE64 = ((6, 1), None, Arch.X86_64)
     STATUS_KTHREAD = ((6, 12), None, None)
     STATUS_INDIRECT_BRANCH = ((6, 1), None, None)
     STATUS_THREAD_FEATURES = ((6, 12), None, Arch.X86_64)
@@ -129,6 +130,7 @@ class Feature(Enum):
     PAGE_CLUSTER_LIMITED = ((6, 12), None, None)
     UNPRIVILEGED_USERFAULTFD_ON = (None, (5, 10), None)
     SHMEM_STARTS_KHUGEPAGED = ((6, 12), None, None)
+    SYSRQ_BULK = ((6, 12), None, None)
     LRU_GEN_ON = ((6, 12), None, None)
     NONLEAF_PMD_YOUNG = (None, None, Arch.X86_64)
 

@@ -326,3 +326,16 @@ def test_defaults_by_release():
     assert shown == {(5, 10): "1\n", (6, 1): "0\n", (6, 12): "0\n", (7, 2): "0\n"}
     assert Tree(small_machine((6, 1), Arch.I386)).read(VM + "mmap_rnd_bits") == "8\n"
     assert Kernel.of((6, 1), Arch.I386).pageblock_order == 10
+
+
+@pytest.mark.parametrize(("release", "kills"), [((6, 1), [1, 0, 0]), ((6, 12), [1, 0, 2])])
+def test_sysrq_letters(monkeypatch, release, kills):
+    machine = small_machine(release)
+    tree, killed = Tree(machine), []
+    monkeypatch.setattr(type(machine), "oom", lambda _: killed.append(1))
+    found = []
+    for data in (b"fm\n", b"mf\n", b"_mff\n"):
+        killed.clear()
+        assert answer(tree, "/proc/sysrq-trigger", data) == ("", len(data), "")
+        found.append(len(killed))
+    assert found == kills
