@@ -131,9 +131,8 @@ def assert_counters(step, machine):
 def test_every_page_comes_back(name):
     before = None
     for step, machine in replayed(recordings.load(name)):
-        before = before or machine.free_pages() + (
-            machine.hstates[0].nr_huge_pages << machine.hstates[0].order
-        )
+        hstate = machine.hstates[0]
+        before = before or machine.free_pages() + (hstate.nr_huge_pages << hstate.order)
         if step.name.startswith("15"):
             assert machine.free_pages() == before
             assert not hstate.files
