@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 VMFS = Path(sys.executable).with_name("vmfs")
 ROUNDS = 5
 ONE_CPU = ("taskset", "-c", str(min(os.sched_getaffinity(0))))
+UMOUNT = ("umount",) if os.getuid() == 0 else ("fusermount", "-u")
 POOL = Path("/proc/sys/vm/nr_hugepages")
 NODE_FILES = ("meminfo", "numastat")
 FILE_SET = ("meminfo", "vmstat", "zoneinfo", "buddyinfo", "slabinfo", "stat", "swaps")
@@ -46,9 +47,7 @@ def server(command: tuple[str, ...], folder: Path, probe: Path) -> Iterator[Path
                 time.sleep(0.05)
             yield probe
         finally:
-            subprocess.run(
-                ["umount" if os.getuid() == 0 else "fusermount", *["-u"][os.getuid() == 0 :], folder]
-            )
+            subprocess.run([*UMOUNT, folder], check=True)
             process.wait(10)
 
 

@@ -24,8 +24,8 @@ def test_paths_exist() -> None:
 
 
 def test_commands_exist() -> None:
-    from vmfs.cli import main
+    from vmfs.cli import vmfs
 
     named = set(re.findall(r"^\| `vmfs (\w+)|, `vmfs (\w+)` \|", README, re.MULTILINE))
 
-    assert {a or b for a, b in named} <= set(main.commands)
+    assert {a or b for a, b in named} <= set(vmfs.commands)
