@@ -37,21 +37,19 @@ class Failure(Exception):
 def main() -> NoReturn:
     """The entry point: every fault becomes one line."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `vmfs show … | head` ends as cat would
-    context = None
+    command = next((word for word in sys.argv[1:] if word in vmfs.commands), None)
     try:
-        with vmfs.make_context("vmfs", sys.argv[1:]) as context:
-            sys.exit(vmfs.invoke(context) or 0)
-    except click.exceptions.Exit as end:
-        sys.exit(end.exit_code)
+        sys.exit(vmfs.main(prog_name="vmfs", standalone_mode=False))
     except click.UsageError as fault:
-        _say(fault.ctx.info_name if fault.ctx else None, fault.format_message())
+        path = fault.ctx.command_path if fault.ctx else "vmfs"
+        _say(command, f"{fault.format_message().rstrip('.')} (see {path} --help)")
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         sys.exit(128 + signal.SIGINT)
     except Exception as fault:
-        if context is not None and context.params.get("debug"):
+        if "--debug" in sys.argv:
             log.exception("the command failed")
-        _say(context.invoked_subcommand if context else None, _reason(fault))
+        _say(command, _reason(fault))
         sys.exit(1)
 
 
@@ -66,7 +64,7 @@ def _reason(fault: Exception) -> str:
 
 
 def _say(what: str | None, why: str) -> None:
-    words = ("vmfs", *([what] if what and what != "vmfs" else []), why)
+    words = ("vmfs", *([what] if what else []), why)
     click.echo(": ".join(words).replace("\n", " "), err=True)
 
 
@@ -137,7 +135,7 @@ def _captured(choice: Choice, elapsed: Elapsed | None) -> Tree:
     return Tree(machine, elapsed)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=False)
 @click.version_option(package_name="vmfs")
 @click.option("--debug", is_flag=True, help="Tracebacks, to standard error or the log.")
 def vmfs(debug: bool) -> None:
@@ -246,11 +244,13 @@ def ctl(mountpoint: str | None, lines: tuple[str, ...]) -> None:
     if mountpoint is None:
         raise click.UsageError("say which mount: --at MOUNTPOINT, or VMFS_ROOT in the environment")
     file = Path(mountpoint) / "vmfs/ctl"
+    if not file.exists():
+        raise Failure(f"{mountpoint} is no mount of vmfs, or of a part of the tree")
     for line in lines:
         try:
             file.write_text(f"{line}\n")
-        except FileNotFoundError:
-            raise Failure(f"{mountpoint} is no mount of vmfs, or of a part of the tree") from None
+        except PermissionError:
+            raise
         except OSError:
             raise Failure(file.read_text().rstrip("\n")) from None
         click.echo(file.read_text(), nl=False)

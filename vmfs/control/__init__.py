@@ -44,6 +44,9 @@ class Control:
         except OSError as fault:
             self._answer = f"{fault.strerror}\n"
             raise
+        except Exception as fault:
+            self._answer = f"a fault of vmfs itself, {type(fault).__name__}: {fault}\n"
+            raise
         finally:
             self._host.machine.touch()  # the answer is part of what can be read
         return len(data)

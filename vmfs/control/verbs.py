@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from errno import EINVAL, ENOENT, ESRCH
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -84,9 +85,9 @@ def fragment(host: Host, node: int | None = None, zone: str | None = None, keep:
     return host.machine.fragment(keep, node, zone)
 
 
-def swapon(host: Host, size: int, name: str = "", priority: int | None = None) -> None:
-    areas = host.machine.swap_areas
-    name = name or next(n for i in range(len(areas) + 1) if all(a.name != (n := f"/swap{i}") for a in areas))
+def swapon(host: Host, size: int, name: str | None = None, priority: int | None = None) -> None:
+    used = {area.name for area in host.machine.swap_areas}
+    name = name or next(free for i in count() if (free := f"/swap{i}") not in used)
     kind = "partition" if name.startswith("/dev/") else "file"
     host.machine.swapon(size, name, kind, priority)
 
