@@ -9,8 +9,8 @@ from vmfs.mm.buddy import Buddy
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.layout import LayoutError, lay_out
-from vmfs.mm.lru import Batch, Lru, LruVec, Use
-from vmfs.mm.mmzone import Node, Watermark, Zone
+from vmfs.mm.lru import Batch, Lru, LruVec, Use, split
+from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.pcp import PerCpuPages
 from vmfs.mm.slab import KmemCache
 from vmfs.mm.snapshot import HugePageState, NodeState, SlabState, Snapshot, ZoneState
@@ -109,19 +109,6 @@ def build_zone(kernel: Kernel, nid: int, index: int, state: ZoneState) -> tuple[
     return zone, used
 
 
-def keep_set_up(zone: Zone, state: ZoneState) -> None:
-    """What the kernel keeps from its last set-up, where it is known; the boost is printed in it."""
-    if state.watermark is not None:
-        low, mid, high = (mark - state.boost for mark in state.watermark)
-        zone.watermark = Watermark(low, mid, high, high + (high - mid))
-    if state.lowmem_reserve is not None:
-        zone.lowmem_reserve = state.lowmem_reserve
-    if state.pageset is not None:
-        zone.pageset_batch, zone.pageset_high_min, zone.pageset_high_max = state.pageset
-    if state.stat_threshold is not None:
-        zone.stat_threshold = state.stat_threshold
-
-
 def build_node(kernel: Kernel, state: NodeState, hstates: list[Hstate], pools: list[HugePageState]) -> Node:
     built = [build_zone(kernel, state.nid, index, zone) for index, zone in enumerate(state.zones)]
     zones = _Zones((zone, used) for zone, used in built if zone.populated)
@@ -163,6 +150,25 @@ def _own_zone_pages(zones: _Zones, node: Node, zone: Zone, state: ZoneState) -> 
         for use, share in shares.items():
             if share > 0:
                 zone.lru.lists[lru].append(Batch(use, zones.take(zone, share)))
+
+
+def mark_buffers(nodes: Iterable[Node], pages: int) -> None:
+    """So many of the file pages belong to block devices: the most recently used, as metadata is."""
+    for node in nodes:
+        for zone in reversed(node.zones):
+            for lru in (Lru.ACTIVE_FILE, Lru.INACTIVE_FILE):
+                for batch in list(zone.lru.lists[lru]):
+                    pages -= _mark(zone, lru, batch, pages)
+
+
+def _mark(zone: Zone, lru: Lru, batch: Batch, pages: int) -> int:
+    if pages <= 0 or batch.use is not Use.FILE:
+        return 0
+    head = split(batch, pages)
+    head.use = Use.BUFFERS
+    if head is not batch:
+        zone.lru.lists[lru].append(head)
+    return head.pages
 
 
 def build_caches(states: Iterable[SlabState]) -> list[KmemCache]:

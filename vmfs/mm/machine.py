@@ -24,8 +24,7 @@ from vmfs.mm import (
     swapfile,
     tasks,
     vmscan,
-    vmstat_threshold,
-    wmark,
+    wmark_restore,
     writeback,
 )
 from vmfs.mm import fragment as fragmenting
@@ -113,25 +112,14 @@ class Machine:
         self.nodes: list[Node] = [
             build.build_node(self.kernel, state, self.hstates, snapshot.hugepages) for state in snapshot.nodes
         ]
+        build.mark_buffers(self.nodes, snapshot.buffers)
         build.fill_moved_events(self.nodes[0], self.kernel, snapshot.events)
         self._node_by_nid = {node.nid: node for node in self.nodes}
         self.fallback = fallback_order(self.nodes)
         self.tasks: dict[int, Task] = {}
         self.next_pid = tasks.FIRST_PID
-        self._set_up(snapshot)
+        wmark_restore.restore(self, snapshot)
         self.vfs = shrinker.loaded(self)
-
-    def _set_up(self, snapshot: Snapshot) -> None:
-        """What the kernel computes from managed pages, except where the snapshot knows better."""
-        boosts = [zone.watermark_boost for _, zone in self.zones()]
-        wmark.setup_per_zone_lowmem_reserve(self)
-        wmark.setup_per_zone_wmarks(self)
-        vmstat_threshold.refresh_zone_stat_thresholds(self)
-        counted = (zone for node in snapshot.nodes for zone in node.zones)
-        for (_, zone), counts, boost in zip(self.zones(), counted, boosts, strict=True):
-            zone.watermark_boost = boost
-            build.keep_set_up(zone, counts)
-        wmark.calculate_totalreserve_pages(self)
 
     # -- reading -----------------------------------------------------------------------------
 

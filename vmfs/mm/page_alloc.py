@@ -177,24 +177,30 @@ def zone_statistics(machine: Machine, preferred: Zone, zone: Zone, nid: int, cal
         preferred.mod_state(Item.NUMA_FOREIGN, calls)
 
 
-def free_pages(machine: Machine, zone: Zone, extents: Extents, order: int = 0) -> None:
-    """Give pages of one zone back: order 0 by way of the per-cpu list, the rest to the buddy lists."""
+def free_pages(
+    machine: Machine, zone: Zone, extents: Extents, order: int = 0, *, reclaim: bool = False
+) -> None:
+    """Give pages of one zone back: order 0 by way of the per-cpu list, the rest to the buddy lists.
+
+    While the zone is reclaimed the per-cpu lists are kept short (ZONE_RECLAIM_ACTIVE).
+    """
     if not extents.pages:
         return
     machine.count_event(Item.PGFREE, extents.pages)
     if order == 0:
-        extents = _free_unref(machine, zone, extents)
+        high = min(4 * zone.pageset_batch, zone.pageset_high_min) if reclaim else zone.pageset_high_min
+        extents = _free_unref(machine, zone, extents, high)
     zone.free_area.free(extents)
 
 
-def _free_unref(machine: Machine, zone: Zone, extents: Extents) -> Extents:
+def _free_unref(machine: Machine, zone: Zone, extents: Extents, high: int) -> Extents:
     """free_unref_page_commit(): what overflows the per-cpu list goes on to the buddy lists.
 
     Each time the list reaches `high`, a growing burst is freed; after the first few bursts the list
     swings between `batch` and `high`, which is where a long row of frees leaves it.
     """
     cpu = machine.cpu_of(zone.nid)
-    high, batch = zone.pageset_high_min, zone.pageset_batch
+    batch = zone.pageset_batch
     total = zone.pageset.count(cpu) + extents.pages
     if total < high:
         zone.pageset.put(cpu, extents)

@@ -52,10 +52,16 @@ def loaded(machine: Machine) -> Vfs:
     return Vfs(dentries, inodes, min(inodes, filemap.file_lru_pages(machine)))
 
 
+def mapping_shrinkable(machine: Machine) -> bool:
+    """Whether an inode goes together with its pages: on old kernels, and where low memory is scarce."""
+    features = {Feature.INODE_SHRINKER_DROPS_PAGES, Feature.HIGHMEM}
+    return not features.isdisjoint(machine.kernel.features)
+
+
 def _freeable(machine: Machine) -> dict[str, int]:
     """Objects the shrinkers count, by cache, in the order they are asked."""
     vfs = machine.vfs
-    with_pages = machine.kernel.has(Feature.INODE_SHRINKER_DROPS_PAGES)
+    with_pages = mapping_shrinkable(machine)
     # An inode is let go only after its dentry.
     inodes = vfs.unused_inodes - (0 if with_pages else vfs.cached_inodes)
     extents = machine.slab_cache("ext4_extent_status")
@@ -116,7 +122,7 @@ def _inodes_gone(machine: Machine, count: int, node: Node | None) -> int:
     vfs = machine.vfs
     pages = vfs.cached_inodes * count // max(vfs.unused_inodes, 1)
     vfs.unused_inodes -= count
-    if pages and machine.kernel.has(Feature.INODE_SHRINKER_DROPS_PAGES):
+    if pages and mapping_shrinkable(machine):
         total = filemap.file_lru_pages(machine)
         filemap.drop_file_pages(machine, total * pages // max(vfs.cached_inodes, 1))
     vfs.cached_inodes = min(vfs.cached_inodes - pages, vfs.unused_inodes)

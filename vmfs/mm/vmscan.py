@@ -267,4 +267,4 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
     filemap.uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
         machine.vfs.pages_dropped(batch.pages, filemap.file_lru_pages(machine))
-    page_alloc.free_pages(machine, zone, batch.extents)
+    page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
