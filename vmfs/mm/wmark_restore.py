@@ -33,8 +33,18 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
         zone.watermark_boost = boost
         if state.pageset is not None:
             zone.pageset_batch, zone.pageset_high_min, zone.pageset_high_max = state.pageset
-    if snapshot.mem_available is not None and si_mem_available(machine) != snapshot.mem_available:
-        wmark.calculate_totalreserve_pages(machine)
+    if any(boosts) and snapshot.mem_available is not None:
+        _choose_totalreserve(machine, snapshot.mem_available)
+
+
+def _choose_totalreserve(machine: Machine, mem_available: int) -> None:
+    # The files of a capture were read one after another: the nearer of the two is the one.
+    without = [node.totalreserve_pages for node in machine.nodes]
+    error = abs(si_mem_available(machine) - mem_available)
+    wmark.calculate_totalreserve_pages(machine)
+    if abs(si_mem_available(machine) - mem_available) > error:
+        for node, pages in zip(machine.nodes, without, strict=True):
+            node.totalreserve_pages = pages
 
 
 def _restore_zone(kernel: Kernel, zone: Zone, state: ZoneState) -> int:
