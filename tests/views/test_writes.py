@@ -52,9 +52,8 @@ def outran_memory(row: recordings.WriteRow) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_every_recorded_write(name):
-    tree = last_step(name)
+def differences(tree: Tree, name: str) -> list[str]:
+    """The rows of the recorder's table, written one after another, each undone as the recorder did."""
     wrong = []
     for row in recordings.writes_table(recordings.load(name)):
         path, payload = row.write.path, row.write.payload
@@ -68,7 +67,37 @@ def test_every_recorded_write(name):
             wrong.append(f"line {row.line}: {path} {payload!r}: {found}, recorded {expected}")
         if row.after != row.before and row.before is not None:
             answer(tree, path, row.before.encode())
-    assert wrong == []
+    return wrong
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_recorded_write(name):
+    assert differences(last_step(name), name) == []
+
+
+PWRITES = {"pwrite_offset1": (b"5", 1), "pwrite_offset3": (b"7", 3)}
+
+
+def sequence(tree: Tree, path: str, call: str) -> tuple[str, ...]:
+    """A pwrite(2), or two writes on one descriptor: the second goes on where the first ended."""
+    if call in PWRITES:
+        found = [answer(tree, path, *PWRITES[call])]
+    else:
+        first = answer(tree, path, b"1")
+        found = [first, answer(tree, path, b"0\n", max(first[1], 0))]
+    after = tree.read(path).replace("\n", "\\n").replace("\t", "\\t")
+    returned, errors = zip(*((str(ret), error or "0") for _, ret, error in found), strict=True)
+    return f"ret={','.join(returned)}", f"err={','.join(errors)}", f"after={after}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recorded_sequence(name):
+    tree = last_step(name)
+    differences(tree, name)  # the recorder ran its table first
+    for row in recordings.syscalls_table(recordings.load(name), "sequences"):
+        before = tree.read(row.path)
+        assert sequence(tree, row.path, row.call) == row.answer, f"line {row.line}: {row.path} {row.call}"
+        answer(tree, row.path, before.encode())
 
 
 @pytest.fixture(params=KERNELS, ids=lambda k: f"{k[0][0]}.{k[0][1]}-{k[1].value}")
