@@ -89,7 +89,9 @@ class Feature(Enum):
     INODE_SHRINKER_DROPS_PAGES = (None, (5, 10), None)
     # Watermarks and per-cpu lists.
     WMARK_MOVABLE_CLAMPED = ((6, 12), None, None)
+    LOWMEM_RESERVE_FOLLOWS_MANAGED = ((7, 2), None, None)
     PCP_HIGH_FROM_WMARK = ((6, 1), None, None)
+    PCP_HUGE_PAGES = ((6, 1), None, None)
     PCP_HIGH_AUTO = ((6, 12), None, None)
     THP_OFF_LOWERS_MIN_FREE = ((6, 1), None, None)
 

@@ -1,0 +1,196 @@
+"""Who uses the pages a booted machine does not have free: by node, and within it by zone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+from vmfs.boot import hash_tables
+from vmfs.boot.free_lists import Demand
+from vmfs.boot.release import Build
+from vmfs.boot.zones import ZoneSpan
+from vmfs.kernel import Feature
+from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SHIFT, PAGE_SIZE
+from vmfs.mm.snapshot import NodeState, SlabState, ZoneState
+from vmfs.spec import Spec, SpecError
+
+POOL_SHIFT = 13  # an atomic DMA pool has 128 KiB a GiB
+POOL_PAGES_MIN = 32
+REMOTE_CPUS_SEEN = 8
+PCP_LITTLE, PCP_THIRD, PCP_FULL = 0.02, 0.3, 0.75
+
+
+@dataclass(slots=True)
+class Usage:
+    """Pages of the whole machine."""
+
+    slab_reclaimable: int
+    slab_unreclaimable: int
+    threads: int
+    stacks: int  # 0 where they are part of vmalloc
+    vmalloc: int
+    percpu_late: int
+    other: int
+    early: int  # in use when the reserves were computed
+    pool: int  # each atomic DMA pool
+
+
+@dataclass(slots=True)
+class NodeUsage:
+    """Pages of one node, counters named as in vmstat."""
+
+    unmovable: int = 0
+    vmalloc: int = 0  # unmovable, but HighMem will do
+    reclaimable: int = 0
+    movable: int = 0
+    huge: int = 0
+    stat: dict[str, int] = field(default_factory=dict)
+
+
+def usage(spec: Spec, build: Build, caches: list[SlabState], low_pages: int, managed: int) -> Usage:
+    """`low_pages`: nr_kernel_pages, `managed`: when the page allocator took over."""
+    cpus, nodes = len(spec.cpus), len(spec.nodes)
+    threads = build.threads.at(cpus, nodes)
+    stacks = threads * (build.stack_kbytes << 10) // PAGE_SIZE
+    early = hash_tables.table_pages(spec.kernel, low_pages, cpus, early=True)
+    tables = hash_tables.table_pages(spec.kernel, low_pages, cpus, early=False)
+    vmalloc = build.vmalloc.at(cpus, nodes) + (stacks if build.stacks_in_vmalloc else 0)
+    linear = nodes == 1
+    return Usage(
+        slab_reclaimable=sum(c.num_slabs << c.order for c in caches if c.reclaimable),
+        slab_unreclaimable=build.large_kmalloc
+        + sum(c.num_slabs << c.order for c in caches if not c.reclaimable),
+        threads=threads,
+        stacks=0 if build.stacks_in_vmalloc else stacks,
+        vmalloc=vmalloc + (0 if linear else early + tables) + _swap_maps(spec),
+        percpu_late=build.percpu_more * cpus,
+        other=build.other.at(cpus, nodes) + (tables if linear else 0),
+        early=build.early_users.at(cpus, nodes) + (0 if linear else early),
+        pool=_pool_pages(managed) if spec.kernel.has(Feature.ZONE_DMA32) else 0,
+    )
+
+
+def _swap_maps(spec: Spec) -> int:
+    # swapon(): a byte a page, and eight a cluster of 512.
+    slots = [swap.size_bytes >> PAGE_SHIFT for swap in spec.swaps]
+    return sum(-(-count // PAGE_SIZE) + -(-(count // 512 * 8) // PAGE_SIZE) for count in slots)
+
+
+def _pool_pages(managed: int) -> int:
+    """dma_atomic_pool_init(): a power of two, at most the largest block."""
+    wanted = max(POOL_PAGES_MIN, managed >> POOL_SHIFT)
+    return min(1 << (wanted - 1).bit_length(), 1 << MAX_PAGE_ORDER)
+
+
+def by_node(spec: Spec, build: Build, used: Usage, with_memory: list[int]) -> list[NodeUsage]:
+    """Half of the kernel's pages are spread evenly, as during boot, the other half follows the CPUs."""
+    nodes = [NodeUsage() for _ in spec.nodes]
+    even = [1 / len(with_memory) if nid in with_memory else 0.0 for nid in range(len(nodes))]
+    owners = [len(node.cpus) if nid in with_memory else 0 for nid, node in enumerate(spec.nodes)]
+    total = sum(owners)
+    shares = [(e + (o / total if total else e)) / 2 for e, o in zip(even, owners, strict=True)]
+    counted = {
+        "nr_slab_unreclaimable": _deal(used.slab_unreclaimable, shares),
+        "nr_slab_reclaimable": _deal(used.slab_reclaimable, shares),
+        "nr_vmalloc": _deal(used.vmalloc, even),
+        "nr_page_table_pages": _deal(build.page_tables, shares),
+        "other": _deal(used.other + used.percpu_late + used.stacks, shares),
+    }
+    for nid, node in enumerate(nodes):
+        mine = {name: parts[nid] for name, parts in counted.items()}
+        node.reclaimable = mine["nr_slab_reclaimable"]
+        node.vmalloc = mine["nr_vmalloc"]
+        node.unmovable = sum(mine.values()) - node.reclaimable - node.vmalloc
+        mine.pop("other")
+        node.stat = mine
+    _stacks(spec, build, used, nodes, with_memory)
+    _first_process(spec, build, nodes, with_memory)
+    return nodes
+
+
+def _deal(count: int, shares: list[float]) -> list[int]:
+    """Whole pages in these shares; the sum stays."""
+    parts = [int(count * share) for share in shares]
+    parts[shares.index(max(shares))] += count - sum(parts)
+    return parts
+
+
+def _stacks(spec: Spec, build: Build, used: Usage, nodes: list[NodeUsage], with_memory: list[int]) -> None:
+    """nr_kernel_stack in KiB: a CPU's threads run on its node, the rest on the first."""
+    per_node = [round(build.threads.per_cpu * len(node.cpus) + build.threads.per_node) for node in spec.nodes]
+    per_node = [count if nid in with_memory else 0 for nid, count in enumerate(per_node)]
+    per_node[with_memory[0]] += used.threads - sum(per_node)
+    for node, threads in zip(nodes, per_node, strict=True):
+        node.stat["nr_kernel_stack"] = threads * build.stack_kbytes
+
+
+def _first_process(spec: Spec, build: Build, nodes: list[NodeUsage], with_memory: list[int]) -> None:
+    """The initramfs and init's own memory lie where init runs: not on the node that booted, if it can."""
+    able = [nid for nid in with_memory if spec.nodes[nid].cpus] or with_memory
+    home = nodes[able[1] if len(able) > 1 else able[0]]
+    lru = build.rootfs + build.anon
+    home.movable = lru
+    home.stat |= {
+        "nr_file_pages": build.rootfs,
+        "nr_shmem": build.rootfs,
+        "nr_anon_pages": build.anon,
+        "nr_mapped": build.mapped,
+        "nr_inactive_anon": build.inactive_rootfs,
+        "nr_active_anon": lru - build.inactive_rootfs,
+    }
+
+
+KINDS = {
+    "unmovable": ("unmovable", ("HighMem", "Movable", "Device")),
+    "reclaimable": ("reclaimable", ("HighMem", "Movable", "Device")),
+    "vmalloc": ("unmovable", ("Movable", "Device")),
+    "movable": ("movable", ("Device",)),
+    "huge": ("huge", ("Device",)),
+}
+"""What a node uses: the type it is allocated as, and the zones it does not reach."""
+
+
+def by_zone(spans: list[ZoneSpan], frames: dict[str, int], node: NodeUsage) -> dict[str, Demand]:
+    """The node's zones take its pages, the highest first."""
+    demands = {span.name: Demand() for span in spans}
+    for kind, (as_type, closed) in KINDS.items():
+        left = getattr(node, kind)
+        for span in reversed(spans):
+            if span.name in closed:
+                continue
+            demand = demands[span.name]
+            part = min(left, max(0, frames[span.name] - demand.total))
+            setattr(demand, as_type, getattr(demand, as_type) + part)
+            left -= part
+        if left:
+            where = f"node {spans[0].nid}: memory"
+            raise SpecError(f"{where}: too little for a kernel; accepted: {left * 4}K more")
+    return demands
+
+
+def fill_pcp(spec: Spec, node: NodeState, zone: ZoneState, room: int, *, lower: bool) -> int:
+    """Pages on the per-cpu lists, whose frees of boot leave them a third full. Returns their sum.
+
+    A zone under another of its node sees few, a node without CPUs too; of many CPUs of other
+    nodes only some have come by.
+    """
+    if zone.pageset is None or not zone.managed or zone.name == "DMA":
+        return 0
+    remote = [c for c in spec.cpus if c not in node.cpus][:REMOTE_CPUS_SEEN]
+    cpus = sorted({*node.cpus, *remote})
+    high = zone.pageset[1]
+    chance = random.Random(f"{spec.seed} {node.nid} {zone.name}")  # noqa: S311
+    weights = [chance.random() + 0.2 for _ in cpus]
+    wanted = min(_pcp_pages(spec, node, high, len(cpus), lower=lower), room) / sum(weights)
+    counts = {c: min(high, int(wanted * w)) for c, w in zip(cpus, weights, strict=True)}
+    zone.pcp_count = {c: count for c, count in counts.items() if count}
+    if spec.kernel.has(Feature.PCP_HIGH_AUTO):
+        zone.pcp_high = {c: high if c in zone.pcp_count else 0 for c in spec.cpus}
+    return sum(zone.pcp_count.values())
+
+
+def _pcp_pages(spec: Spec, node: NodeState, high: int, cpus: int, *, lower: bool) -> int:
+    if not spec.kernel.has(Feature.PCP_HIGH_FROM_WMARK):
+        return int(PCP_FULL * high * cpus)
+    share = min(PCP_THIRD * cpus / len(node.cpus), PCP_FULL) if node.cpus and not lower else PCP_LITTLE
+    return int(share * high * (len(node.cpus) or 1))
