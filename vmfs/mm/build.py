@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from vmfs.kernel import Kernel
 from vmfs.mm.buddy import Buddy
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.layout import LayoutError, lay_out
 from vmfs.mm.lru import Batch, Lru, LruVec, Use, split
-from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.pcp import PerCpuPages
 from vmfs.mm.slab import KmemCache
 from vmfs.mm.snapshot import HugePageState, NodeState, SlabState, Snapshot, ZoneState
@@ -47,8 +49,8 @@ class _Zones:
         self.used = dict(zones)
 
     def take(self, zone: Zone, pages: int) -> Extents:
-        """From one zone; the first frames go first, as boot leaves them."""
-        taken, self.used[zone] = self.used[zone].take(pages)
+        """From one zone, for those whose pages can move: between free blocks, as far as there are such."""
+        self.used[zone], taken = self.used[zone].take(self.used[zone].pages - pages)
         if taken.pages < pages:
             raise LayoutError(f"node {zone.nid}, zone {zone.name}: more pages in use than it manages")
         return taken
@@ -105,8 +107,19 @@ def build_zone(kernel: Kernel, nid: int, index: int, state: ZoneState) -> tuple[
     if state.managed < buddy.nr_free_pages:
         raise LayoutError(f"node {nid}, zone {state.name}: more free pages than managed ones")
     # The first frames are the kernel image and what firmware keeps: never managed.
-    _, used = present.take(state.present - state.managed)
+    _, used = _scattered_last(buddy, present).take(state.present - state.managed)
     return zone, used
+
+
+def _scattered_last(buddy: Buddy, used: Extents) -> Extents:
+    """The used pages that share a movable page block with small free blocks come last."""
+    size = 1 << buddy.pageblock_order
+    pieces = used.chopped(size)
+    if not len(pieces.start):
+        return used
+    partial = np.unique(buddy.small_free().chopped(size).start // size)
+    last = np.isin(pieces.start // size, partial) & (buddy.types_of(pieces.start) == MigrateType.MOVABLE)
+    return Extents.concat([pieces.select(~last).coalesced(), pieces.select(last).coalesced()])
 
 
 def build_node(kernel: Kernel, state: NodeState, hstates: list[Hstate], pools: list[HugePageState]) -> Node:

@@ -41,7 +41,7 @@ def owners(machine: Machine, zone: Zone) -> list[Extents]:
     used = [pages for h in machine.hstates for nid, pages in h.pages_in_use() if nid == zone.nid]
     return [
         zone.free_area.free_extents(),
-        *zone.pageset.pages.values(),
+        *zone.pageset.extents(),
         *zone.slab.values(),
         zone.other,
         *(batch.extents for queue in zone.lru.lists for batch in queue),

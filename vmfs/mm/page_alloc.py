@@ -134,24 +134,43 @@ def _above_watermark(zone: Zone, request: Request, mark: Mark) -> int:
     return max(-(-(spare - (1 << request.order) + 1) >> request.order), 0)
 
 
+def pcp_allowed_order(machine: Machine, order: int) -> bool:
+    """Which orders go by way of the per-cpu lists. The kernel's orders 1 to 3, here, do not."""
+    huge = order == machine.kernel.hpage_pmd_order and machine.kernel.has(Feature.PCP_HUGE_PAGES)
+    return order == 0 or huge
+
+
 def rmqueue(machine: Machine, zone: Zone, preferred: Zone, request: Request) -> Extents:
-    """Take blocks from a zone, order 0 by way of the per-cpu list, and count them."""
-    cpu = machine.cpu_of(request.nid)
-    held = zone.pageset.take(cpu, request.count) if request.order == 0 else Extents.empty()
-    need = request.count - (held.pages >> request.order)
-    fresh = Extents.empty()
-    if need:
-        batch = zone.pageset_batch if request.order == 0 else 1
-        asked = min(-(-need // batch) * batch, max(zone.free_pages >> request.order, need))
-        pages, steals = zone.free_area.alloc(request.order, asked, request.migratetype)
-        boost_watermark(machine, zone, steals)
-        fresh, spare = pages.take(need << request.order)
-        if spare.pages:
-            zone.pageset.put(cpu, spare)
-    got = Extents.concat([held, fresh])
+    """Take blocks from a zone, small and huge ones by way of the per-cpu lists, and count them."""
+    order = request.order
+    if pcp_allowed_order(machine, order):
+        got = _rmqueue_pcplist(machine, zone, request)
+    else:
+        got = _rmqueue_buddy(machine, zone, request, request.count)
     machine.count_event(Item[f"PGALLOC_{zone.event_name}"], got.pages)
-    zone_statistics(machine, preferred, zone, request.nid, got.pages >> request.order)
+    zone_statistics(machine, preferred, zone, request.nid, got.pages >> order)
     return got
+
+
+def _rmqueue_pcplist(machine: Machine, zone: Zone, request: Request) -> Extents:
+    """What the list lacks comes in batches, of two huge pages or of many small ones."""
+    cpu, order = machine.cpu_of(request.nid), request.order
+    held = zone.pageset.take(cpu, request.count << order, order)
+    need = request.count - (held.pages >> order)
+    if not need:
+        return held
+    batch = 2 if order else zone.pageset_batch
+    asked = min(-(-need // batch) * batch, max(zone.free_pages >> order, need))
+    fresh, spare = _rmqueue_buddy(machine, zone, request, asked).take(need << order)
+    if spare.pages:
+        zone.pageset.put(cpu, spare, order)
+    return Extents.concat([held, fresh])
+
+
+def _rmqueue_buddy(machine: Machine, zone: Zone, request: Request, count: int) -> Extents:
+    pages, steals = zone.free_area.alloc(request.order, count, request.migratetype)
+    boost_watermark(machine, zone, steals)
+    return pages
 
 
 def boost_watermark(machine: Machine, zone: Zone, steals: int) -> None:
@@ -180,37 +199,44 @@ def zone_statistics(machine: Machine, preferred: Zone, zone: Zone, nid: int, cal
 def free_pages(
     machine: Machine, zone: Zone, extents: Extents, order: int = 0, *, reclaim: bool = False
 ) -> None:
-    """Give pages of one zone back: order 0 by way of the per-cpu list, the rest to the buddy lists.
+    """Give pages of one zone back, small and huge ones by way of the per-cpu lists.
 
-    While the zone is reclaimed the per-cpu lists are kept short (ZONE_RECLAIM_ACTIVE).
+    While the zone is reclaimed those lists are kept short (ZONE_RECLAIM_ACTIVE).
     """
     if not extents.pages:
         return
     machine.count_event(Item.PGFREE, extents.pages)
-    if order == 0:
+    if pcp_allowed_order(machine, order):
         high = min(4 * zone.pageset_batch, zone.pageset_high_min) if reclaim else zone.pageset_high_min
-        extents = _free_unref(machine, zone, extents, high)
+        extents = _free_unref(machine, zone, extents, order, high)
     zone.free_area.free(extents)
 
 
-def _free_unref(machine: Machine, zone: Zone, extents: Extents, high: int) -> Extents:
+def _free_unref(machine: Machine, zone: Zone, extents: Extents, order: int, high: int) -> Extents:
     """free_unref_page_commit(): what overflows the per-cpu list goes on to the buddy lists.
 
-    Each time the list reaches `high`, a growing burst is freed; after the first few bursts the list
-    swings between `batch` and `high`, which is where a long row of frees leaves it.
+    Each time the list reaches `high`, a growing burst is freed. A long row of small pages leaves
+    the list somewhere between `batch` and `high`; one of huge pages leaves it nearly full, since
+    the first bursts are less than a huge page.
     """
     cpu = machine.cpu_of(zone.nid)
-    batch = zone.pageset_batch
     total = zone.pageset.count(cpu) + extents.pages
     if total < high:
-        zone.pageset.put(cpu, extents)
+        zone.pageset.put(cpu, extents, order)
         return Extents.empty()
-    keep = min(batch + (total - high) % max(high - batch, 1), total, max(high, 0))
-    every = Extents.concat([extents, zone.pageset.take(cpu, total)])
-    kept, rest = every.take(keep)
+    keep = _kept(zone, total, order, high)
+    others = [zone.pageset.take(cpu, total, each) for each in (0, 1)]
+    kept, rest = extents.take(keep)
     if kept.pages:
-        zone.pageset.put(cpu, kept)
-    return rest
+        zone.pageset.put(cpu, kept, order)
+    return Extents.concat([rest, *others])
+
+
+def _kept(zone: Zone, total: int, order: int, high: int) -> int:
+    if order:
+        return max((high >> order) - 1, 0) << order
+    batch = zone.pageset_batch
+    return max(min(batch + (total - high) % max(high - batch, 1), high), 0)
 
 
 def free_by_zone(machine: Machine, parts: Parts, order: int = 0) -> None:

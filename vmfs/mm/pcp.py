@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmfs.mm.extents import Extents
@@ -11,37 +12,47 @@ from vmfs.mm.extents import Extents
 class PerCpuPages:
     """Pages by CPU; a CPU without pages has no entry, so 1024 idle CPUs cost nothing.
 
-    Which order and type a page was freed at is not kept: a list is one stock of pages.
-    `high` holds the auto-tuned limit of the releases that have one; the rest derive it.
+    Two stocks: small pages, whose order and type are not kept, and huge pages. `high` holds the
+    auto-tuned limit of the releases that have one; the rest derive it.
     """
 
-    pages: dict[int, Extents] = field(default_factory=dict)
+    small: dict[int, Extents] = field(default_factory=dict)
+    huge: dict[int, Extents] = field(default_factory=dict)
     high: dict[int, int] = field(default_factory=dict)
 
+    def _stock(self, order: int) -> dict[int, Extents]:
+        return self.huge if order else self.small
+
     def count(self, cpu: int) -> int:
-        """Struct per_cpu_pages.count"""
-        held = self.pages.get(cpu)
-        return held.pages if held is not None else 0
+        """struct per_cpu_pages.count"""
+        return sum(stock[cpu].pages for stock in (self.small, self.huge) if cpu in stock)
+
+    def extents(self) -> Iterator[Extents]:
+        """Everything on all lists."""
+        yield from self.small.values()
+        yield from self.huge.values()
 
     @property
     def total(self) -> int:
-        return sum(held.pages for held in self.pages.values())
+        return sum(held.pages for held in self.extents())
 
-    def put(self, cpu: int, extents: Extents) -> None:
-        held = self.pages.get(cpu, Extents.empty())
-        self.pages[cpu] = Extents.concat([extents, held])
+    def put(self, cpu: int, extents: Extents, order: int = 0) -> None:
+        stock = self._stock(order)
+        stock[cpu] = Extents.concat([extents, stock.get(cpu, Extents.empty())])
 
-    def take(self, cpu: int, pages: int) -> Extents:
-        """Up to `pages` pages from the head of the list."""
-        head, rest = self.pages.get(cpu, Extents.empty()).take(pages)
+    def take(self, cpu: int, pages: int, order: int = 0) -> Extents:
+        """Up to `pages` pages from the head of a stock."""
+        stock = self._stock(order)
+        head, rest = stock.get(cpu, Extents.empty()).take(pages)
         if len(rest.start):
-            self.pages[cpu] = rest
+            stock[cpu] = rest
         else:
-            self.pages.pop(cpu, None)
+            stock.pop(cpu, None)
         return head
 
     def drain(self) -> Extents:
         """drain_all_pages(): everything, to be freed to the buddy lists."""
-        every = Extents.concat(self.pages.values())
-        self.pages.clear()
+        every = Extents.concat(self.extents())
+        self.small.clear()
+        self.huge.clear()
         return every
