@@ -76,9 +76,11 @@ def action(name: str, codec: Codec[int]) -> File[Machine]:
     return File(name, None, tunable(name, codec).write)
 
 
-def constant(name: str, read: Callable[[Machine], object], needs: Feature = Feature.BASE) -> File[Machine]:
+def constant(
+    name: str, read: Callable[[Machine], object], needs: Feature = Feature.BASE, *, string: bool = False
+) -> File[Machine]:
     """A sysctl that only tells."""
-    return File(name, lambda machine: f"{read(machine)}\n", needs=needs)
+    return File(name, lambda machine: f"{read(machine)}\n", needs=needs, string=string)
 
 
 def attribute(  # the columns of a row
