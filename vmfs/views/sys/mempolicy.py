@@ -32,7 +32,6 @@ WEIGHT = Either(
 )
 
 
-
 def weights(settings: Settings) -> Iterator[tuple[File[Settings], Settings]]:
     machine = settings.machine
     for entry in machine.mempolicy.weights:
