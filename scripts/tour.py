@@ -15,6 +15,12 @@ from tempfile import TemporaryDirectory
 
 BIN = Path(sys.executable).parent
 NODES = "sys/devices/system/node"
+ZONES = (
+    "awk '/^Node/ {zone = $0} {value[$1] = $2} /pages free/ {free = $3} "
+    '/protection/ && value["managed"] {print zone, "free", free, "min", value["min"], "low", value["low"], '
+    """"high", value["high"], "managed", value["managed"], $0}'"""
+)
+"""One line for each zone that has memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ TOUR = (
     Stop(
         "zones",
         "Node 0 has DMA, DMA32 and Normal, node 1 has Normal; free pages, watermarks, reserves.",
-        ("grep -E '^Node|pages free|^ +(min|low|high|managed) |protection' proc/zoneinfo",),
+        (f"{ZONES} proc/zoneinfo",),
     ),
     Stop(
         "buddyinfo",
@@ -85,7 +91,7 @@ TOUR = (
         "fragmented",
         "Pages scattered over half of memory: there is as much free as before, but not in one piece.",
         (
-            "vmfs ctl 'fragment keep=50%'",
+            "vmfs ctl 'fragment keep=0.5'",
             "cat proc/buddyinfo",
             "echo 100000 > proc/sys/vm/nr_hugepages",
             "cat proc/sys/vm/nr_hugepages",
@@ -145,7 +151,7 @@ TOUR = (
             "vmfs ctl 'read 110%'",
             "grep -E 'MemFree|^Cached' proc/meminfo",
             "echo 1048576 > proc/sys/vm/min_free_kbytes",
-            "grep -E '^Node|pages free|^ +(min|low|high) ' proc/zoneinfo",
+            f"{ZONES} proc/zoneinfo",
             "grep -E 'MemFree|^Cached' proc/meminfo",
             "grep -E '^(pgscan|pgsteal)_kswapd|pageoutrun' proc/vmstat",
         ),
@@ -166,7 +172,7 @@ TOUR = (
         "node_reclaim",
         "... and only when a zone falls below its watermark, with zone_reclaim_mode on, is slab reclaimed.",
         (
-            "vmfs ctl 'start hog anon=14G node=0 policy=preferred'",
+            "vmfs ctl 'start hog anon=14G node=0'",
             f"grep -h -E 'MemFree|SReclaimable' {NODES}/node0/meminfo",
             "grep -E 'zone_reclaim|slabs_scanned' proc/vmstat",
             "vmfs ctl 'stop hog'",

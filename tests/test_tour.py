@@ -13,6 +13,7 @@ from scripts import tour
 from tests.mounting import mounted
 
 GIB = 1 << 20  # in kB
+NAMES = r"^(?:dentry|ext4_inode_cache) +(\d+)"
 
 
 @dataclass
@@ -25,6 +26,7 @@ class Numbers:
     zones: dict[str, dict[str, int]]
     buddy: list[list[int]]
     vmstat: dict[str, int]
+    names: int  # dentries and inodes
 
     @classmethod
     def of(cls, root: Path) -> Numbers:
@@ -40,6 +42,7 @@ class Numbers:
                 for line in (root / "proc/buddyinfo").read_text().splitlines()
             ],
             _pairs((root / "proc/vmstat").read_text()),
+            sum(int(n) for n in re.findall(NAMES, (root / "proc/slabinfo").read_text(), re.MULTILINE)),
         )
 
     @property
@@ -117,7 +120,8 @@ def check_partial(before: Numbers, now: Numbers, printed: list[str]) -> None:
 
     assert 0.8 * before.meminfo["MemTotal"] < granted * 2048 < before.meminfo["MemTotal"]
     assert now.meminfo["HugePages_Total"] == 0
-    assert now.meminfo["MemFree"] >= before.meminfo["MemFree"] + 1512 * 2048
+    returned = now.meminfo["MemFree"] - before.meminfo["MemFree"]
+    assert returned == pytest.approx(1512 * 2048, rel=0.01)  # some stay on per-CPU lists
 
 
 def check_fragmented(before: Numbers, now: Numbers, printed: list[str]) -> None:
@@ -134,6 +138,7 @@ def check_read(before: Numbers, now: Numbers, _printed: list[str]) -> None:
     cached = now.meminfo["Cached"] - before.meminfo["Cached"]
 
     assert 4 * GIB <= cached < 4.1 * GIB
+    assert now.names - before.names >= 40_000
     assert now.meminfo["SReclaimable"] > before.meminfo["SReclaimable"]
     assert now.vmstat["nr_file_pages"] - before.vmstat["nr_file_pages"] >= 1 << 20
 
@@ -143,21 +148,21 @@ def check_drop_caches_1(before: Numbers, now: Numbers, _printed: list[str]) -> N
 
     assert dropped >= 4 * GIB
     assert now.meminfo["MemFree"] - before.meminfo["MemFree"] == pytest.approx(dropped, rel=0.02)
-    assert now.meminfo["SReclaimable"] == pytest.approx(before.meminfo["SReclaimable"], rel=0.2)
+    assert now.names == before.names
     assert now.vmstat["drop_pagecache"] == before.vmstat["drop_pagecache"] + 1
     assert now.vmstat["drop_slab"] == before.vmstat["drop_slab"]
 
 
 def check_drop_caches_2(before: Numbers, now: Numbers, _printed: list[str]) -> None:
     assert now.meminfo["Cached"] - before.meminfo["Cached"] >= 4 * GIB
-    assert now.meminfo["SReclaimable"] < before.meminfo["SReclaimable"]
+    assert now.names <= before.names - 30_000
     assert now.vmstat["drop_pagecache"] == before.vmstat["drop_pagecache"]
     assert now.vmstat["drop_slab"] == before.vmstat["drop_slab"] + 1
 
 
 def check_drop_caches_3(before: Numbers, now: Numbers, _printed: list[str]) -> None:
     assert before.meminfo["Cached"] - now.meminfo["Cached"] >= 4 * GIB
-    assert now.meminfo["SReclaimable"] <= before.meminfo["SReclaimable"]
+    assert now.names <= before.names
     assert now.vmstat["drop_pagecache"] == before.vmstat["drop_pagecache"] + 1
     assert now.vmstat["drop_slab"] == before.vmstat["drop_slab"] + 1
 
