@@ -91,6 +91,9 @@ def _place_small(buddy: Buddy, state: ZoneState, used: _Used, migratetype: Migra
     halves = np.empty(0, np.int64)  # used, of the order above, beside this type's last free blocks
     for order in range(MAX_PAGE_ORDER - 1, -1, -1):
         count = state.free[migratetype][order]
+        edges = _edge_blocks(buddy, used, order)[: max(count - len(halves), 0)]
+        _place_at(buddy, used, order, migratetype, edges)
+        count -= len(edges)
         hosts, spare = halves[:count], halves[count:]
         hosts = np.concatenate((hosts, used.take(order + 1, count - len(hosts))))
         if len(spare):
@@ -102,6 +105,19 @@ def _place_small(buddy: Buddy, state: ZoneState, used: _Used, migratetype: Migra
     used.give(halves, 0)
 
 
+def _edge_blocks(buddy: Buddy, used: _Used, order: int) -> Pfns:
+    """Blocks whose buddy is not a whole one, as beside a hole: nothing else could use them free."""
+    have = np.sort(np.concatenate(used.small[order]))
+    mates = have ^ (1 << order)
+    return have[~buddy.is_free(mates, order) & ~np.isin(mates, have)]
+
+
+def _place_at(buddy: Buddy, used: _Used, order: int, migratetype: MigrateType, starts: Pfns) -> None:
+    if len(starts):
+        used.small[order] = [np.setdiff1d(np.concatenate(used.small[order]), starts)]
+        buddy.add(starts, order, migratetype)
+
+
 def _place_alone(buddy: Buddy, used: _Used, order: int, migratetype: MigrateType, count: int) -> None:
     """Blocks whose buddy is used or absent anyway, as at a zone's edge."""
     have = np.sort(np.concatenate(used.small[order]))
@@ -110,8 +126,7 @@ def _place_alone(buddy: Buddy, used: _Used, order: int, migratetype: MigrateType
     starts = have[fit][:count]
     if len(starts) < count:
         raise LayoutError(f"more free blocks of order {order} than its span holds")
-    used.small[order] = [np.setdiff1d(have, starts)]
-    buddy.add(starts, order, migratetype)
+    _place_at(buddy, used, order, migratetype, starts)
 
 
 def _type_pageblocks(buddy: Buddy, state: ZoneState, rest: Extents) -> None:
