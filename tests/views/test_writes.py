@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -344,6 +345,16 @@ def test_weights_of_nodes():
     assert answer(tree, path + "node1", b"0") == ("", -1, "EINVAL")
     tree.write(path + "auto", "true")
     assert tree.read(path + "node1") == "1\n"
+
+
+def test_a_capture_keeps_the_weights_of_nodes(tmp_path):
+    step = tmp_path / "step"
+    shutil.copytree(recordings.steps(recordings.load("quad-6.12"))[0], step)
+    weight = step / "sys/kernel/mm/mempolicy/weighted_interleave/node2"
+    weight.chmod(0o644)
+    weight.write_text("9\n")
+    machine, _ = capture.load(step)
+    assert [entry.weight for entry in machine.mempolicy.weights] == [1, 1, 9, 1]
 
 
 def test_taint_only_grows():

@@ -55,6 +55,8 @@ def _stored(machine: Machine) -> Iterator[tuple[str, File[Any], Any]]:
         files = [
             f for f in directory.entries if isinstance(f, File) and f.load and machine.kernel.has(f.needs)
         ]
-        for names, subject in directory.each(machine) if files else ():
+        for names, subject in directory.each(machine) if files or directory.files else ():
             folder = directory.path.format(*names).lstrip("/")
             yield from ((f"{folder}/{file.name}", file, subject) for file in files)
+            for file, its_own in directory.files(subject) if directory.files else ():
+                yield f"{folder}/{file.name}", file, its_own
