@@ -160,13 +160,22 @@ def mount(
 
     path = daemon.prepare(mountpoint)  # what stands in the way is said before a machine is built
     tree = _tree(choice)
-    shown = tree.directory(posixpath.normpath(f"/{subtree}")).path
+    shown = _subtree(tree, subtree)
+    if log_file:
+        Path(log_file).open("a").close()  # a log that cannot be written is said now
     if foreground:
         _log_to(log_file, sys.stderr)
         daemon.serve(tree, path, lambda: None, shown, allow_other)
     else:
         log_path = log_file and Path(log_file).absolute()
         daemon.mount(tree, path, subtree=shown, allow_other=allow_other, on_start=lambda: _log_to(log_path))
+
+
+def _subtree(tree: Tree, path: str) -> str:
+    try:
+        return tree.directory(posixpath.normpath(f"/{path.lstrip('/')}")).path
+    except OSError as fault:
+        raise Failure(f"--subtree {path}: {fault.strerror}") from None
 
 
 def _log_to(file: Path | str | None, otherwise: TextIO | None = None) -> None:
