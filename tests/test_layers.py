@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "vmfs"
 
 LAYERS = (
-    {"kernel"},
+    {"kernel", "data"},
     {"spec"},
     {"mm"},
     {"views", "boot"},
