@@ -114,7 +114,7 @@ def swap_is_not_overdrawn(machine: Machine) -> Iterator[str]:
     for area in machine.swap_areas:
         if not 0 <= area.used <= area.pages:
             yield f"{area.name}: {area.used} of {area.pages} pages are in use"
-    swapped = sum(task.swap for task in machine.tasks.values()) + machine.shmem_swapped
+    swapped = sum(task.swap for task in machine.tasks.values()) + sum(machine.swapped.values())
     used = sum(area.used for area in machine.swap_areas)
     if swapped != used:
         yield f"{swapped} pages are swapped out, the areas hold {used}"

@@ -24,6 +24,7 @@ from vmfs.mm import (
     swapfile,
     tasks,
     vmscan,
+    wmark,
     wmark_restore,
     writeback,
 )
@@ -33,7 +34,7 @@ from vmfs.mm.cpu import CpuStat
 from vmfs.mm.huge_memory import TransparentHugePages
 from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.ksm import Ksm
-from vmfs.mm.lru import Lru
+from vmfs.mm.lru import Lru, Use
 from vmfs.mm.lru_gen import LruGen
 from vmfs.mm.memory_block import MemoryHotplug
 from vmfs.mm.memory_tiers import MemoryTiers
@@ -108,7 +109,8 @@ class Machine:
         self.slab_caches: list[KmemCache] = build.build_caches(snapshot.slab_caches)
         self._cache_by_name = {cache.name: cache for cache in self.slab_caches}
         self.swap_areas: list[SwapArea] = build.build_swaps(snapshot)
-        self.shmem_swapped = sum(area.used for area in self.swap_areas)
+        # Swapped pages of no task here; a capture does not say what its areas hold.
+        self.swapped = {Use.SHMEM: sum(area.used for area in self.swap_areas)}
         self.nodes: list[Node] = [
             build.build_node(self.kernel, state, self.hstates, snapshot.hugepages) for state in snapshot.nodes
         ]
@@ -119,6 +121,7 @@ class Machine:
         self.tasks: dict[int, Task] = {}
         self.next_pid = tasks.FIRST_PID
         wmark_restore.restore(self, snapshot)
+        self._protections_are_stale = True
         self.vfs = shrinker.loaded(self)
 
     # -- reading -----------------------------------------------------------------------------
@@ -229,6 +232,11 @@ class Machine:
 
     def set_attribute(self, holder: Any, name: str, value: Any) -> None:
         """The same for a setting of sysfs: `holder` is `thp`, `ksm`, …"""
+        if self._protections_are_stale:
+            # The handler of lowmem_reserve_ratio sets protections up on a read too, and whoever
+            # writes settings has read them; a view of ours must not change the machine.
+            wmark.setup_per_zone_lowmem_reserve(self)
+            self._protections_are_stale = False
         settings.store(self, holder, name, value)
         vmscan.wakeup_all_kswapds(self)
         self.touch()

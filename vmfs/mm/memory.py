@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 def unuse(machine: Machine, pages: int) -> None:
-    """Bring `pages` swapped pages back: shared memory first, then each task's in order of pid.
+    """Bring `pages` swapped pages back: those of no task first, then each task's in order of pid.
 
     Which area a page is in is not kept. OutOfMemory when they do not fit.
     """
-    shmem = min(pages, machine.shmem_swapped)
-    _swap_in(machine, Use.SHMEM, None, machine.default_nid, shmem)
-    machine.shmem_swapped -= shmem
-    pages -= shmem
+    for use, swapped in machine.swapped.items():
+        share = min(pages, swapped)
+        _swap_in(machine, use, None, machine.default_nid, share)
+        machine.swapped[use] -= share
+        pages -= share
     for task in machine.tasks.values():
         share = min(pages, task.swap)
         _swap_in(machine, Use.ANON, task, task.nid, share)

@@ -24,7 +24,7 @@ class PerCpuPages:
         return self.huge if order else self.small
 
     def count(self, cpu: int) -> int:
-        """struct per_cpu_pages.count"""
+        """`struct per_cpu_pages`.count"""
         return sum(stock[cpu].pages for stock in (self.small, self.huge) if cpu in stock)
 
     def extents(self) -> Iterator[Extents]:

@@ -255,15 +255,15 @@ def _shrink_list(
 
 def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
     """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
-    if batch.use in (Use.ANON, Use.SHMEM):
+    if batch.use in (Use.ANON, Use.SHMEM, Use.UNKNOWN):
         swapfile.get_swap_pages(machine, batch.pages)
         machine.count_event(Item.PSWPOUT, batch.pages)
         machine.count_event(Item.PGPGOUT, batch.pages * 8)
         node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
         if batch.task is not None:
             batch.task.swap += batch.pages
-        elif batch.use is Use.SHMEM:
-            machine.shmem_swapped += batch.pages
+        else:
+            machine.swapped[batch.use] = machine.swapped.get(batch.use, 0) + batch.pages
     filemap.uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
         machine.vfs.pages_dropped(batch.pages, filemap.file_lru_pages(machine))
