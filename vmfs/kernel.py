@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
+from typing import Self
 
 Release = tuple[int, int]
 
@@ -30,7 +31,7 @@ class Feature(Enum):
     in between can be asked for.
     """
 
-    def __new__(cls, *span: object) -> Feature:
+    def __new__(cls, *_span: object) -> Self:
         member = object.__new__(cls)
         member._value_ = len(cls.__members__)  # two features of one span are still two features
         return member
