@@ -26,6 +26,7 @@ def direct_map(spec: Spec, memory: Ranges, end: int) -> dict[str, int]:
     """Kilobytes by label; `memory` usable frames, `end` of what is mapped for good."""
     legacy = spec.kernel.has(Feature.HIGHMEM)
     large, huge = PMD[legacy], PUD if spec.cpu.gigabyte_pages and not legacy else 0
+    memory = clip(memory, 0, end)
     counts = [0, 0, 0]  # pages of 4 KiB, of PMD and of PUD size
     for stretch in _stretches(memory, end, large, legacy=legacy):
         for frames, level in _split(stretch, memory, large, huge):

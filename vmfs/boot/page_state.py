@@ -31,10 +31,16 @@ def fill(state: BootState, used: Usage) -> None:
         node.stat = {k: v for k, v in shares[nid].stat.items() if _kept(state, k)}
         if nid in demands:
             _zones(state, node, shares[nid], demands[nid])
-    taken = [
-        Taken(node, zone, demands[node.nid][zone.name]) for _, node, zone in state.zones() if zone.present
+    state.snapshot.events = events(state.spec, state.build, _taken(state, demands))
+
+
+def _taken(state: BootState, demands: dict[int, Demands]) -> list[Taken]:
+    return [
+        Taken(node, zone, demands[nid][zone.name], zone.name == zones[-1].name)
+        for nid, node in enumerate(state.snapshot.nodes)
+        for zones in [[zone for zone in node.zones if zone.present]]
+        for zone in zones
     ]
-    state.snapshot.events = events(state.spec, state.build, taken)
 
 
 def _kept(state: BootState, counter: str) -> bool:
@@ -92,7 +98,7 @@ def _lists(
     free = clip(state.block.free[node.nid], span.start, span.end)
     under = lower and span.name == "DMA32"
     pcp = fill_pcp(state.spec, node, zone, max(0, zone.managed - demand.total), lower=under)
-    kernel = 0 if under else pcp // 2  # half of what the lists hold was the kernel's
+    kernel = 0 if under or span.name == "Movable" else pcp // 2  # half of the lists' pages were the kernel's
     whole = replace(demand, unmovable=demand.unmovable + kernel, movable=demand.movable + pcp - kernel)
     order = state.spec.kernel.pageblock_order
     free_lists.fill(order, zone, span, free, _deferred(state, span, lower=lower), whole)

@@ -31,6 +31,7 @@ class CacheRow:
     total: float
     total_per_cpu: float
     per_memory_block: float
+    per_node: float
 
     def size_at(self, nodes: int) -> int:
         bytes_ = self.object_size + self.bytes_per_node * nodes
@@ -55,8 +56,8 @@ def rows(table: str) -> tuple[CacheRow, ...]:
 
 def _row(name: str, *cells: str) -> CacheRow:
     object_size, per_node, align, size = (int(cell) for cell in cells[:4])
-    active, active_per_cpu, total, total_per_cpu, per_block = (float(cell) for cell in cells[5:])
-    counts = active, active_per_cpu, total, total_per_cpu, per_block
+    active, active_per_cpu, total, total_per_cpu, per_block, objects_per_node = map(float, cells[5:])
+    counts = active, active_per_cpu, total, total_per_cpu, per_block, objects_per_node
     return CacheRow(name, object_size, per_node, align, size, cells[4] == "reclaim", *counts)
 
 
@@ -69,9 +70,9 @@ def _state(row: CacheRow, scale: Scale) -> SlabState:
     size = row.size_at(scale.nodes)
     order = calculate_order(size, scale.cpus)
     per_slab = objects_per_slab(size, order)
-    blocks = row.per_memory_block * scale.memory_blocks
-    slabs = -int(-(row.total + row.total_per_cpu * scale.cpus + blocks) // per_slab)
-    active = round(row.active + row.active_per_cpu * scale.cpus + blocks)
+    more = row.per_memory_block * scale.memory_blocks + row.per_node * scale.nodes
+    slabs = -int(-(row.total + row.total_per_cpu * scale.cpus + more) // per_slab)
+    active = round(row.active + row.active_per_cpu * scale.cpus + more)
     if (row.active, row.active_per_cpu) == (row.total, row.total_per_cpu):
         active = slabs * per_slab  # free objects of per-cpu slabs count as active
     return SlabState(

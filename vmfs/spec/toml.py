@@ -74,7 +74,7 @@ def _merged(source: Path | Traversable, above: tuple[str, ...]) -> dict[str, Any
     if LIKE not in raw:
         return raw
     parent = _find(_string(raw.pop(LIKE), LIKE), source.parent if isinstance(source, Path) else None)
-    base = _merged(parent, (*above, str(source)))
+    base = _at(f"{LIKE}: {parent.name}", lambda file: _merged(file, (*above, str(source))), parent)
     shared = [k for k in raw if isinstance(raw[k], dict) and isinstance(base.get(k), dict)]
     return {**base, **raw, **{k: {**base[k], **raw[k]} for k in shared}}
 
@@ -83,9 +83,9 @@ def _parsed(source: Path | Traversable) -> dict[str, Any]:
     try:
         return tomllib.loads(source.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SpecError(f"{source}: {error.strerror}; accepted: a machine's TOML file") from None
+        raise SpecError(f"{error.strerror}; accepted: a machine's TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{source}: no TOML: {error}") from None
+        raise SpecError(f"no TOML: {error}") from None
 
 
 # Readers of one value. They raise SpecError without saying where; _table adds the key.
