@@ -37,6 +37,10 @@ class FakeMachine:
         self.calls = 0
         self.hstates = [Hstate.of(order, list(self.nodes), HugePageState(4 << order)) for order in orders]
 
+    @property
+    def default_hstate(self):
+        return self.hstates[-1]
+
     def node(self, nid):
         return self.nodes[nid]
 

@@ -9,6 +9,7 @@ import pytest
 from tests import recordings
 from tests.mm import recorded_machine as recorded
 from tests.mm.fake_nodes import FakeMachine, fake_nodes  # noqa: F401
+from vmfs import capture
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlb import set_max_huge_pages
 from vmfs.mm.hugetlbfs import HugetlbFile
@@ -45,13 +46,13 @@ def replayed(recording):
 
 
 def only_what_the_kernel_found(machine, step):
-    order = machine.hstates[0].order
+    order = machine.default_hstate.order
     for nid, counts in nodes_of(step, machine).items():
         machine.nodes[nid].free = Extents.run(nid << 40, counts[0] << order)
 
 
 def act(machine, action, step, fallback, file):
-    hstate = machine.hstates[0]
+    hstate = machine.default_hstate
     if isinstance(action, recordings.Load):
         if found := re.match(r"hugetlbfs file of (\d+) huge pages mapped shared, (all|\d+)", action.words):
             file = HugetlbFile.create(hstate)
@@ -75,16 +76,16 @@ def act(machine, action, step, fallback, file):
 def local_node(machine, step, count):
     """Where the process ran is not recorded: the node whose pages went first, or whose surplus grew."""
     after = nodes_of(step, machine)
-    hstate = machine.hstates[0]
+    hstate = machine.default_hstate
     if count > hstate.free_huge_pages:
         return max(after, key=lambda nid: after[nid][2])
     return max(after, key=lambda nid: (hstate.free_huge_pages_node(nid) - after[nid][1], -after[nid][1]))
 
 
 def nodes_of(step, machine):
-    size = machine.hstates[0].size_kbytes
+    size = machine.default_hstate.size_kbytes
     found = {}
-    for nid in machine.nodes:
+    for nid in machine.default_hstate.pools:
         path = f"sys/devices/system/node/node{nid}/hugepages/hugepages-{size}kB"
         if not (step / path).exists():  # no NUMA
             path = f"sys/kernel/mm/hugepages/hugepages-{size}kB"
@@ -96,25 +97,47 @@ def nodes_of(step, machine):
 @pytest.mark.parametrize("name", recordings.names())
 def test_every_pool_is_the_recorded_one(name):
     for step, machine in replayed(recordings.load(name)):
-        hstate = machine.hstates[0]
-        ours = {
-            nid: (
-                hstate.nr_huge_pages_node(nid),
-                hstate.free_huge_pages_node(nid),
-                hstate.surplus_huge_pages_node(nid),
-            )
-            for nid in machine.nodes
-        }
-        theirs = nodes_of(step, machine)
-        path = f"sys/kernel/mm/hugepages/hugepages-{hstate.size_kbytes}kB"
-        if (name, step.name) == STILL_TOUCHING:
-            assert {n: (c[0], c[2]) for n, c in ours.items()} == {n: (c[0], c[2]) for n, c in theirs.items()}
-        else:
-            assert ours == theirs, step.name
-            assert hstate.resv_huge_pages == recorded.number(step, f"{path}/resv_hugepages"), step.name
-        assert hstate.nr_huge_pages == recorded.number(step, f"{path}/nr_hugepages")
-        assert hstate.max_huge_pages == recorded.number(step, "proc/sys/vm/nr_hugepages")
+        assert_pools(step, machine)
         assert_counters(step, machine)
+
+
+@pytest.mark.parametrize("name", recordings.names())
+def test_every_pool_of_a_captured_machine_is_the_recorded_one(name):
+    steps = recordings.steps(recordings.load(name))
+    machine, _ = capture.load(next(step for step in steps if step.name.startswith("05")))
+    fallback = {nid: [node.nid for node in row] for nid, row in machine.fallback.items()}
+    file = None
+    for step in steps:
+        if "06" <= step.name[:2] <= "15":
+            for action in recordings.actions(step):
+                file = act(machine, action, step, fallback, file)
+            assert_pools(step, machine)
+            counts = recorded.vmstat(step)
+            assert machine.event(Item.HTLB_BUDDY_ALLOC_SUCCESS) == counts["htlb_buddy_alloc_success"]
+            assert machine.event(Item.HTLB_BUDDY_ALLOC_FAIL) == counts["htlb_buddy_alloc_fail"]
+            if "nr_hugetlb" in counts:
+                assert machine.global_page_state(Item.NR_HUGETLB) == counts["nr_hugetlb"]
+
+
+def assert_pools(step, machine):
+    hstate = machine.default_hstate
+    ours = {
+        nid: (
+            hstate.nr_huge_pages_node(nid),
+            hstate.free_huge_pages_node(nid),
+            hstate.surplus_huge_pages_node(nid),
+        )
+        for nid in hstate.pools
+    }
+    theirs = nodes_of(step, machine)
+    path = f"sys/kernel/mm/hugepages/hugepages-{hstate.size_kbytes}kB"
+    if (step.parent.name, step.name) == STILL_TOUCHING:
+        assert {n: (c[0], c[2]) for n, c in ours.items()} == {n: (c[0], c[2]) for n, c in theirs.items()}
+    else:
+        assert ours == theirs, step.name
+        assert hstate.resv_huge_pages == recorded.number(step, f"{path}/resv_hugepages"), step.name
+    assert hstate.nr_huge_pages == recorded.number(step, f"{path}/nr_hugepages")
+    assert hstate.max_huge_pages == recorded.number(step, "proc/sys/vm/nr_hugepages")
 
 
 def assert_counters(step, machine):
@@ -131,7 +154,7 @@ def assert_counters(step, machine):
 def test_every_page_comes_back(name):
     before = None
     for step, machine in replayed(recordings.load(name)):
-        hstate = machine.hstates[0]
+        hstate = machine.default_hstate
         before = before or machine.free_pages() + (hstate.nr_huge_pages << hstate.order)
         if step.name.startswith("15"):
             assert machine.free_pages() == before

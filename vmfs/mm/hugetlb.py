@@ -199,7 +199,8 @@ def _shrink(machine: Machine, hstate: Hstate, nids: Sequence[int], count: int) -
     least = max(count, hstate.resv_huge_pages + used)
     _try_to_free_low(machine, hstate, nids, least)
     remove_pool_pages(machine, hstate, nids, hstate.persistent_huge_pages - least)
-    yields = {nid: hstate.pools[nid].nr - hstate.pools[nid].surplus for nid in nids}
+    # Freeing does not look at surplus, so a node can be left with more surplus than pages.
+    yields = {nid: max(0, hstate.pools[nid].nr - hstate.pools[nid].surplus) for nid in nids}
     taken = hstate.walk_to_free(nids, yields, hstate.persistent_huge_pages - count).taken
     for nid in nids:
         hstate.pools[nid].surplus += taken[nid]

@@ -101,9 +101,9 @@ class HugetlbFile:
         inside = max(0, end - segment.first) - before
         head, rest = segment.pages.take(before << order)
         cut, tail = rest.take(inside << order)
-        for start, kept in ((segment.first, head), (end, tail)):
-            if kept.pages:
-                self.segments.append(Segment(start if cut.pages else segment.first, segment.nid, kept))
+        after = segment.first + (head.pages + cut.pages >> order)
+        kept = [Segment(segment.first, segment.nid, head), Segment(after, segment.nid, tail)]
+        self.segments += [part for part in kept if part.pages.pages]
         if cut.pages:
             machine.node(segment.nid).mod_state(Item.NR_HUGETLB, -cut.pages)
             free_huge_pages(machine, self.hstate, segment.nid, cut)
