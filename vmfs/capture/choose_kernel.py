@@ -9,7 +9,7 @@ from vmfs.capture.context import Capture
 from vmfs.capture.parse_zoneinfo import ZoneText
 from vmfs.capture.text import CaptureError
 from vmfs.kernel import RELEASES, Arch, Feature, Kernel, Release, nearest, release_of
-from vmfs.mm.vmstat import Item, Scope
+from vmfs.mm.vmstat import Item, Scope, items
 
 _VERSION = re.compile(r"Linux version (\d{1,3}\.\d{1,3}\S*) ")
 _DEFAULT: Release = (6, 12)
@@ -41,15 +41,16 @@ def choose_kernel(
             known = ", ".join(f"{major}.{minor}" for major, minor in RELEASES)
             raise CaptureError(f"--kernel {asked}", 0, f"unknown release; known: {known}")
         return Kernel.of(release, arch)
-    kernel = Kernel.of(_release(capture), arch)
+    kernel = Kernel.of(_release(capture, arch, vmstat), arch)
     return _as_seen(kernel, zones, vmstat)
 
 
-def _release(capture: Capture) -> Release:
+def _release(capture: Capture, arch: Arch, vmstat: dict[str, int]) -> Release:
     text = capture.text("proc/version")
     if text is None:
-        capture.warn("proc/version", f"missing; taken for {_named(_DEFAULT)}")
-        return _DEFAULT
+        guess = _by_counters(arch, vmstat) if vmstat else _DEFAULT
+        capture.warn("proc/version", f"missing; taken for {_named(guess)}")
+        return guess
     found = _VERSION.match(text.only())
     release = release_of(found[1]) if found else None
     if release is None:
@@ -58,6 +59,14 @@ def _release(capture: Capture) -> Release:
         near = _named(nearest(release))
         capture.warn("proc/version", f"{_named(release)} is taken for {near}, the nearest known release")
     return nearest(release)
+
+
+def _by_counters(arch: Arch, vmstat: dict[str, int]) -> Release:
+    # The release whose counters are the fewest away from the captured ones.
+    def away(release: Release) -> int:
+        return len({item.text for item in items(Kernel.of(release, arch), *Scope)} ^ vmstat.keys())
+
+    return min(RELEASES, key=away)
 
 
 def _named(release: Release) -> str:
@@ -77,8 +86,8 @@ def _as_seen(kernel: Kernel, zones: list[ZoneText], vmstat: dict[str, int]) -> K
     # counters is printed is off, one that has all of them printed is on.
     features = set(kernel.features)
     shown = _shown(zones, vmstat)
-    for feature, items in _counters(kernel.arch).items():
-        seen = [item.text in shown[item.scope] for item in items if item.scope in shown]
+    for feature, counters in _counters(kernel.arch).items():
+        seen = [item.text in shown[item.scope] for item in counters if item.scope in shown]
         if seen and all(seen):
             features.add(feature)
         elif seen and not any(seen):

@@ -15,6 +15,7 @@ from vmfs.capture.zones import largest_blocks
 from vmfs.kernel import Kernel
 from vmfs.mm.mmzone import MigrateType
 from vmfs.mm.snapshot import NodeState, Snapshot, ZoneState, no_blocks
+from vmfs.mm.vmstat import Scope, items
 from vmfs.spec import NodeSpec, Spec
 
 _MIB_KBYTES = 1 << 10
@@ -71,18 +72,18 @@ def similar_machine(kernel: Kernel, managed_kbytes: list[int], topology: Topolog
     return boot(Spec("capture", kernel, tuple(nodes)))
 
 
-def fitted(
-    node: NodeState, totals: NodeTotals, buddy: dict[ZoneKey, list[int]], numa: dict[str, int]
-) -> NodeState:
-    """A booted node with the totals and counters of the captured one; `numa`: its numastat."""
+def fit(kernel: Kernel, node: NodeState, totals: NodeTotals, buddy: dict[ZoneKey, list[int]]) -> None:
+    """Gives a booted node the totals and counters of the captured one."""
     zones = [zone for zone in node.zones if zone.present]
     _fit_managed(zones, totals.managed)
     _fit_free(node.nid, zones, totals.free, buddy)
-    node.stat |= {name: count for name, count in totals.counters.items() if name in node.stat}
-    _spread_lists(node, zones)
+    said = totals.counters
+    node.stat |= {i.text: said[i.text] for i in items(kernel, Scope.NODE) if i.text in said}
     if zones:
-        zones[-1].numa |= numa
-    return node
+        # Counted by zone, known by node: the highest zone has it all.
+        zones[-1].stat |= {i.text: said[i.text] for i in items(kernel, Scope.ZONE) if i.text in said}
+        zones[-1].numa |= {i.text: said[i.text] for i in items(kernel, Scope.NUMA) if i.text in said}
+    _spread_lists(node, zones)
 
 
 def _fit_managed(zones: list[ZoneState], managed: int) -> None:
@@ -103,14 +104,16 @@ def _fit_free(nid: int, zones: list[ZoneState], free: int, buddy: dict[ZoneKey, 
     for zone in zones:
         share = min(left, -(-free * zone.managed // managed))
         left -= share
-        blocks = buddy.get((nid, zone.name)) or largest_blocks(zone.start_pfn, zone.present, share)
+        blocks = buddy.get((nid, zone.name))
+        if blocks is None or _pages(blocks) > zone.managed:
+            blocks = largest_blocks(zone.start_pfn, zone.present, share)
         zone.free = no_blocks()
         zone.free[MigrateType.MOVABLE] = list(blocks)
 
 
 def _spread_lists(node: NodeState, zones: list[ZoneState]) -> None:
     # The lists of reclaim are counted by zone: the highest zones hold what fits into them.
-    room = {zone.name: zone.managed - _free_pages(zone) for zone in zones}
+    room = {zone.name: zone.managed - _pages(zone.free[MigrateType.MOVABLE]) for zone in zones}
     for name in _ZONE_LISTS:
         left = node.stat.get(f"nr_{name}", 0)
         for zone in reversed(zones):
@@ -120,5 +123,5 @@ def _spread_lists(node: NodeState, zones: list[ZoneState]) -> None:
             left -= pages
 
 
-def _free_pages(zone: ZoneState) -> int:
-    return sum(count << order for counts in zone.free.values() for order, count in enumerate(counts))
+def _pages(blocks: list[int]) -> int:
+    return sum(count << order for order, count in enumerate(blocks))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vmfs.capture.context import Capture
-from vmfs.capture.text import Text
+from vmfs.capture.text import CaptureError, Text
 from vmfs.capture.topology import NODES
 from vmfs.mm.snapshot import HugePageState
 
@@ -24,6 +24,10 @@ def read_pools(
     if not sizes:
         capture.warn(_POOLS, "missing; the pool that proc/meminfo shows stands for it")
         return [_from_meminfo(nids, meminfo, default_kbytes)]
+    if default_kbytes not in sizes:
+        raise CaptureError(
+            "proc/meminfo", 0, f"Hugepagesize is {default_kbytes} kB; {_POOLS} has no such pool"
+        )
     pools = [_pool(capture, size, nids) for size in sorted(sizes, reverse=True)]
     for pool in pools:
         if pool.size_kbytes == default_kbytes:
@@ -46,7 +50,7 @@ def _pool(capture: Capture, size: int, nids: list[int]) -> HugePageState:
         if max(pool.free[nid], pool.surplus[nid]) > pool.nr[nid]:
             file = f"{NODES}/node{nid}/hugepages/hugepages-{size}kB/nr_hugepages"
             path = file if capture.text(file) else f"{folder}/nr_hugepages"
-            raise Text(path, ()).error(1, f"{pool.nr[nid]} pages, of which more are free or surplus")
+            raise CaptureError(path, 1, f"{pool.nr[nid]} pages, of which more are free or surplus")
     pool.max_huge_pages = sum(pool.nr.values()) - sum(pool.surplus.values())
     return pool
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmfs.capture import counters
 from vmfs.capture.check import check_totals, check_use, check_zones
 from vmfs.capture.choose_kernel import choose_kernel
 from vmfs.capture.context import Capture
-from vmfs.capture.guess import NodeTotals, counters_of_meminfo, fitted, similar_machine
+from vmfs.capture.guess import NodeTotals, counters_of_meminfo, fit, similar_machine
 from vmfs.capture.hardware import read_hardware
-from vmfs.capture.parse_buddyinfo import parse_buddyinfo
+from vmfs.capture.parse_buddyinfo import ZoneKey, parse_buddyinfo
 from vmfs.capture.parse_meminfo import parse_meminfo
 from vmfs.capture.parse_pagetypeinfo import parse_pagetypeinfo
 from vmfs.capture.parse_slabinfo import parse_slabinfo
@@ -72,7 +73,7 @@ def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:
     _say_left_out(capture, kernel, files.vmstat)
     check_zones(kernel, files.zones)
     check_totals(capture, files.zones.zones, files.meminfo)
-    topology = read_topology(capture, files.zones.zones, kernel.has(Feature.NUMA))
+    topology = read_topology(capture, files.zones.zones, files.zones.buddy or {}, kernel.has(Feature.NUMA))
     base = similar_machine(kernel, _node_kbytes(capture, files, topology), topology)
     hardware = read_hardware(capture, topology, files.meminfo, base.hardware)
     nodes = _nodes(capture, kernel, files, topology, base)
@@ -129,21 +130,30 @@ def _node_kbytes(capture: Capture, files: _Files, topology: Topology) -> list[in
 
 
 def _totals(capture: Capture, files: _Files, topology: Topology) -> dict[int, NodeTotals]:
-    # Without zoneinfo: of each node by its own files, or an equal share of meminfo.
+    # Without zoneinfo: of each node by its own files, or a share of meminfo.
     totals: dict[int, NodeTotals] = {}
     for nid in topology.nodes:
         text = capture.text(f"{NODES}/node{nid}/meminfo")
-        own = parse_meminfo(text, nid) if text else None
-        share = 1 if own else len(topology.nodes)
-        fields = own or files.meminfo
-        said = counters_of_meminfo(fields)
-        said |= capture.parse(f"{NODES}/node{nid}/vmstat", parse_vmstat) or (files.vmstat if not own else {})
+        fields = parse_meminfo(text, nid) if text else files.meminfo
+        said = counters_of_meminfo(fields) | ({} if text else files.vmstat)
+        said |= capture.parse(f"{NODES}/node{nid}/vmstat", parse_vmstat) or {}
+        said |= capture.parse(f"{NODES}/node{nid}/numastat", parse_numastat) or {}
+        share = (lambda count: count) if text else _share(files.zones.buddy, nid, len(topology.nodes))
         totals[nid] = NodeTotals(
-            (fields["MemTotal"] >> _KBYTES_SHIFT) // share,
-            (fields["MemFree"] >> _KBYTES_SHIFT) // share,
-            {name: count // share for name, count in said.items()},
+            share(fields["MemTotal"] >> _KBYTES_SHIFT),
+            share(fields["MemFree"] >> _KBYTES_SHIFT),
+            {name: share(count) for name, count in said.items()},
         )
     return totals
+
+
+def _share(buddy: dict[ZoneKey, list[int]] | None, nid: int, nodes: int) -> Callable[[int], int]:
+    # By the nodes' free memory, else equal.
+    free = {key: sum(count << order for order, count in enumerate(row)) for key, row in (buddy or {}).items()}
+    if total := sum(free.values()):
+        own = sum(pages for key, pages in free.items() if key[0] == nid)
+        return lambda count: count * own // total
+    return lambda count: count // nodes
 
 
 def _nodes(
@@ -154,8 +164,8 @@ def _nodes(
     for (nid, cpus), booted in zip(topology.nodes.items(), base.nodes, strict=True):
         booted.nid, booted.cpus, booted.distances = nid, cpus, topology.distances[nid]
         if nid in guessed:
-            numastat = capture.parse(f"{NODES}/node{nid}/numastat", parse_numastat)
-            nodes.append(fitted(booted, guessed[nid], files.zones.buddy or {}, numastat or {}))
+            fit(kernel, booted, guessed[nid], files.zones.buddy or {})
+            nodes.append(booted)
         else:
             nodes.append(_node(capture, kernel, files, booted))
     return nodes
@@ -194,7 +204,8 @@ def _meminfo_only(snapshot: Snapshot, meminfo: dict[str, int]) -> None:
         return meminfo.get(label, 0) >> _KBYTES_SHIFT
 
     snapshot.buffers = pages("Buffers")
-    snapshot.swapcache = pages("SwapCached")
+    if not snapshot.kernel.has(Feature.NR_SWAPCACHED_PER_NODE):
+        snapshot.swapcache = pages("SwapCached")
     snapshot.committed_as = pages("Committed_AS")
     snapshot.mem_available = pages("MemAvailable") if "MemAvailable" in meminfo else None
     snapshot.percpu = pages("Percpu")

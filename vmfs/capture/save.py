@@ -6,8 +6,8 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,8 +36,16 @@ SLAB = "sys/kernel/slab"
 SLAB_FILES = ("align", "object_size", "reclaim_account")
 DEPTH = 8
 
-_WRITERS = {".tar": "w:", ".tar.gz": "w:gz", ".tgz": "w:gz", ".tar.bz2": "w:bz2", ".tar.xz": "w:xz"}
 _ZST = ".tar.zst"
+_WRITERS = {
+    ".tar": "w:",
+    ".tar.gz": "w:gz",
+    ".tgz": "w:gz",
+    ".tar.bz2": "w:bz2",
+    ".tar.xz": "w:xz",
+    _ZST: "w|",
+}
+Keep = Callable[[str, bytes], None]
 
 
 def save(target: str | Path, root: str | Path = "/") -> list[str]:
@@ -46,39 +54,27 @@ def save(target: str | Path, root: str | Path = "/") -> list[str]:
     The ending says the form: .tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .tar.zst; anything else is a
     directory, made new. Raises CaptureError; then nothing is left of an archive.
     """
-    place, top = Path(target), Path(root)
+    place = Path(target)
     skipped: list[str] = []
     try:
         if place.exists():
             raise CaptureError(str(place), 0, "exists; name one that does not")
-        with ExitStack() as stack:
-            keep = _archive(stack, place) if _mode(place) else _folder(place)
-            for path, data in _contents(top, skipped):
+        with _archive(place) if _mode(place) else _folder(place) as keep:
+            for path, data in _contents(Path(root), skipped):
                 keep(path, data)
     except OSError as error:
         raise CaptureError(str(place), 0, error.strerror or str(error)) from None
     return skipped
 
 
-def _mode(place: Path) -> str | None:
-    if place.name.endswith(_ZST):
-        return "w|"
-    return next((mode for ending, mode in _WRITERS.items() if place.name.endswith(ending)), None)
+def _mode(place: Path) -> str:
+    return next((mode for ending, mode in _WRITERS.items() if place.name.endswith(ending)), "")
 
 
-def _archive(stack: ExitStack, place: Path) -> Any:
-    # A half-written archive is of no use to anybody: it is written beside its name and moved there.
-    partial = place.with_name(place.name + ".partial")
-    zstandard = zstandard_or_refuse(place.name) if place.name.endswith(_ZST) else None
-
-    def finish(kind: Any, *_: object) -> None:
-        partial.unlink(missing_ok=True) if kind else partial.rename(place)
-
-    stack.push(finish)
-    file: IO[bytes] = stack.enter_context(partial.open("xb"))
-    if zstandard:
-        file = stack.enter_context(zstandard.ZstdCompressor().stream_writer(file, closefd=False))
-    tar = stack.enter_context(tarfile.open(fileobj=file, mode=_mode(place) or "w:"))  # type: ignore[call-overload]
+@contextmanager
+def _archive(place: Path) -> Iterator[Keep]:
+    # A half-written archive is of no use: it is written beside its name and moved there.
+    partial = place.with_name(f"{place.name}.partial")
     now = int(time.time())
 
     def keep(path: str, data: bytes) -> None:
@@ -86,17 +82,34 @@ def _archive(stack: ExitStack, place: Path) -> Any:
         info.size, info.mtime = len(data), now
         tar.addfile(info, io.BytesIO(data))
 
-    return keep
+    try:
+        with (
+            partial.open("wb") as file,
+            _packer(place, file) as packed,
+            tarfile.open(fileobj=packed, mode=_mode(place)) as tar,  # type: ignore[call-overload]
+        ):
+            yield keep
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    partial.rename(place)
 
 
-def _folder(place: Path) -> Any:
+def _packer(place: Path, file: IO[bytes]) -> Any:
+    if not place.name.endswith(_ZST):
+        return nullcontext(file)
+    return zstandard_or_refuse(place.name).ZstdCompressor().stream_writer(file, closefd=False)
+
+
+@contextmanager
+def _folder(place: Path) -> Iterator[Keep]:
     place.mkdir(parents=True)
 
     def keep(path: str, data: bytes) -> None:
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_bytes(data)
 
-    return keep
+    yield keep
 
 
 def _contents(root: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]:

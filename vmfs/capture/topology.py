@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from vmfs.capture.context import Capture
+from vmfs.capture.parse_buddyinfo import ZoneKey
 from vmfs.capture.parse_lists import LARGEST_ID, parse_list, parse_mask
 from vmfs.capture.parse_zoneinfo import ZoneText
 from vmfs.capture.text import Text
@@ -27,10 +28,13 @@ class Topology:
     possible_nodes: str
 
 
-def read_topology(capture: Capture, zones: list[ZoneText], numa: bool) -> Topology:
+def read_topology(
+    capture: Capture, zones: list[ZoneText], buddy: dict[ZoneKey, list[int]], numa: bool
+) -> Topology:
     """Raises CaptureError where the files contradict each other."""
     online = _online_cpus(capture, zones)
-    nids = sorted({zone.nid for zone in zones} or set(capture.parse(f"{NODES}/online", parse_list) or (0,)))
+    listed = {zone.nid for zone in zones} or set(capture.parse(f"{NODES}/online", parse_list) or ())
+    nids = sorted(listed or {nid for nid, _ in buddy} or {0})
     _same_nodes(capture, zones, nids)
     nodes = _node_cpus(capture, nids, online, numa)
     distances = _distances(capture, nids)
@@ -38,8 +42,8 @@ def read_topology(capture: Capture, zones: list[ZoneText], numa: bool) -> Topolo
     possible = capture.parse(f"{_CPUS}/possible", parse_list) or present
     masks = [_mask_bits(capture, nid) for nid in nids]
     widest = max(*possible, *present, *online) + 1
-    listed = capture.text(f"{NODES}/possible")
-    return Topology(nodes, distances, online, present, max(widest, *masks), listed.only() if listed else "")
+    text = capture.text(f"{NODES}/possible")
+    return Topology(nodes, distances, online, present, max(widest, *masks), text.only() if text else "")
 
 
 def _online_cpus(capture: Capture, zones: list[ZoneText]) -> tuple[int, ...]:
