@@ -181,3 +181,31 @@ def test_pools_of_a_captured_machine():
     assert counts(hstate) == [(5, 3, 1), (2, 2, 0)]
     assert (hstate.resv_huge_pages, hstate.nr_overcommit_huge_pages, hstate.max_huge_pages) == (2, 4, 6)
     assert [(nid, pages.pages >> 9) for nid, pages in hstate.pages_in_use()] == [(0, 2), (1, 0)]
+
+
+def test_an_empty_hole_inside_a_file_moves_nothing():
+    machine = machine_with()
+    hstate = machine.hstates[1]
+    set_max_huge_pages(machine, hstate, 10)
+    file = HugetlbFile.create(hstate)
+    file.fault(machine, 10, 8, [0, 1])
+    file.truncate(machine, 13, 0)
+    file.truncate(machine, 8, 8)
+    assert file.present.start.tolist() == [16]
+    assert file.present.length.tolist() == [2]
+
+
+def test_a_shrink_can_leave_a_node_with_more_surplus_than_pages():
+    machine = FakeMachine(OLD, [0, 3 << 9, 2 << 9])
+    hstate = machine.hstates[0]
+    set_max_huge_pages(machine, hstate, 5)
+    file = HugetlbFile.create(hstate)
+    file.reserve(machine, 0, 1, [0, 1, 2])
+    set_max_huge_pages(machine, hstate, 1, nid=2)
+    file.fault(machine, 1, 3, [0, 1, 2])
+    set_max_huge_pages(machine, hstate, 2)
+    assert counts(hstate) == [(0, 0, 0), (3, 0, 1), (1, 1, 1)]
+    file.truncate(machine, 1, 3)
+    set_max_huge_pages(machine, hstate, 0)
+    assert counts(hstate) == [(0, 0, 0), (2, 2, 1), (0, 0, 1)]
+    assert hstate.max_huge_pages == 0
