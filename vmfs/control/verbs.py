@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 from errno import EINVAL, ENOENT, ESRCH
 from itertools import count
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from vmfs.control.words import Parse, decimal, integer, name, node, pages, path, zone
-from vmfs.mm import state
+from vmfs.control.words import Parse, decimal, integer, name, node, one_of, pages, path, rate, zone
+from vmfs.mm import mempolicy, state
 from vmfs.mm.machine import Machine
 from vmfs.mm.tasks import Task
 
 MOST_COUNT = 1 << 40
 MOST_SECONDS = 10**9
 OOM_SCORE_ADJ = 1000
+MOST_UID = (1 << 32) - 2
 
 
 class Host(Protocol):
@@ -47,8 +48,8 @@ def refusal(errno: int, why: str) -> OSError:
     return OSError(errno, why)
 
 
-def start(host: Host, name: str, anon: int = 0, node: int | None = None, oom_score_adj: int = 0) -> int:
-    return host.machine.start(name, anon=anon, nid=node, oom_score_adj=oom_score_adj).pid
+def start(host: Host, name: str, node: int | None = None, **keys: Any) -> int:
+    return host.machine.start(name, nid=node, **keys).pid
 
 
 def stop(host: Host, who: str) -> None:
@@ -131,6 +132,7 @@ def load(host: Host, file: Path) -> None:
 
 
 COUNT = integer(0, MOST_COUNT)
+YES_OR_NO = integer(0, 1)
 
 VERBS = {
     verb.name: verb
@@ -139,7 +141,19 @@ VERBS = {
             "start",
             start,
             (("NAME", name),),
-            {"anon": pages, "node": node, "oom_score_adj": integer(-OOM_SCORE_ADJ, OOM_SCORE_ADJ)},
+            {
+                "anon": pages,
+                "file": pages,
+                "shmem": pages,
+                "huge": COUNT,
+                "thp": YES_OR_NO,
+                "mlock": YES_OR_NO,
+                "node": node,
+                "policy": one_of(mempolicy.POLICIES),
+                "oom_score_adj": integer(-OOM_SCORE_ADJ, OOM_SCORE_ADJ),
+                "uid": integer(0, MOST_UID),
+                "grow": rate,
+            },
         ),
         Verb("stop", stop, (("NAME|PID", name),)),
         Verb("read", read, (("SIZE", pages),), {"files": COUNT, "node": node}),

@@ -19,6 +19,11 @@ Parse = Callable[[Machine, str], Any]
 
 def pages(machine: Machine, text: str) -> int:
     """A size, in whole pages: what does not fill the last one takes it all the same."""
+    return math.ceil(rate(machine, text))
+
+
+def rate(machine: Machine, text: str) -> float:
+    """A size in pages, not rounded: what comes in a second."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT%]?)", text.upper())
     if found is None:
         raise ValueError("a size is a number of bytes, with K, M, G or T, or a share of MemTotal with %")
@@ -28,7 +33,16 @@ def pages(machine: Machine, text: str) -> int:
     )
     if share > MOST_PAGES:
         raise ValueError("no machine is as large")
-    return math.ceil(share)
+    return share
+
+
+def one_of(words: tuple[str, ...]) -> Parse:
+    def parse(_machine: Machine, text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)} is meant")
+        return text
+
+    return parse
 
 
 def integer(first: int, last: int) -> Parse:

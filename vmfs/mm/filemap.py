@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import lru, page_alloc, writeback
+from vmfs.mm import lru, page_alloc, rss, writeback
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
 from vmfs.mm.vmstat import Item
@@ -79,6 +79,7 @@ def charge(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
         node.mod_state(Item.NR_SHMEM, pages)
     elif batch.use is Use.BUFFERS:
         machine.buffers += pages
+    rss.count_rss(machine, node, batch, pages)
 
 
 def uncharge(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
@@ -132,7 +133,7 @@ def drop_file_pages(machine: Machine, pages: int) -> None:
     """
     left = pages
     for node in machine.nodes:
-        mapped = max(node.page_state(Item.NR_MAPPED) - node.page_state(Item.NR_SHMEM), 0)
+        mapped = _mapped_by_nobody(node)
         for zone in reversed(node.zones):
             for which in (Lru.ACTIVE_FILE, Lru.INACTIVE_FILE):
                 keep = min(mapped, lru.lru_size(zone, which))
@@ -143,6 +144,15 @@ def drop_file_pages(machine: Machine, pages: int) -> None:
     machine.cache_free("radix_tree_node", dropped // XA_CHUNK_SIZE)
 
 
+def _mapped_by_nobody(node: Node) -> int:
+    """Mapped file pages of no task here: those of the processes a capture did not show."""
+    queues = [queue for zone in node.zones for queue in zone.lru.lists]
+    shmem = sum(b.pages for queue in queues for b in queue if b.task and b.use is Use.SHMEM)
+    file = sum(b.pages for queue in queues for b in queue if b.task and b.use is Use.FILE)
+    others = node.page_state(Item.NR_SHMEM) - shmem
+    return max(node.page_state(Item.NR_MAPPED) - file - shmem - others, 0)
+
+
 def file_lru_pages(machine: Machine) -> int:
     items = (Item.NR_INACTIVE_FILE, Item.NR_ACTIVE_FILE)
     return sum(node.page_state(item) for node in machine.nodes for item in items)
@@ -151,7 +161,9 @@ def file_lru_pages(machine: Machine) -> int:
 def _drop_list(machine: Machine, node: Node, zone: Zone, which: Lru, keep: int, limit: int) -> int:
     """Returns the pages dropped; the last `keep` and all dirty ones stay on the list."""
     dropped = 0
-    for batch in lru.take(node, zone, which, min(max(lru.lru_size(zone, which) - keep, 0), limit)):
+    for batch in lru.take(
+        node, zone, which, min(max(lru.lru_size(zone, which) - keep, 0), limit), mapped=False
+    ):
         clean = batch.pages - batch.dirty
         gone = lru.split(batch, clean) if batch.dirty else batch
         if batch.dirty:

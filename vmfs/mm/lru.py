@@ -96,17 +96,17 @@ def add(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
     update_lru_size(node, zone, lru, batch.pages)
 
 
-def take(node: Node, zone: Zone, lru: Lru, pages: int, uses: frozenset[Use] | None = None) -> list[Batch]:
+def take(node: Node, zone: Zone, lru: Lru, pages: int, *, mapped: bool = True) -> list[Batch]:
     """isolate_lru_folios(): up to `pages` pages from the head, splitting the last batch.
 
-    `uses` restricts what is taken; the rest keeps its place.
+    Without `mapped` the pages of tasks are passed over and keep their place.
     """
     queue = zone.lru.lists[lru]
     taken: list[Batch] = []
     kept: list[Batch] = []
     while queue and pages > 0:
         batch = queue.popleft()
-        if uses is not None and batch.use not in uses:
+        if batch.task is not None and not mapped:
             kept.append(batch)
             continue
         head = split(batch, pages)

@@ -46,7 +46,7 @@ from vmfs.mm.snapshot import Snapshot
 from vmfs.mm.swap_state import SwapReadahead
 from vmfs.mm.swapfile import SwapArea
 from vmfs.mm.sysctl import Sysctl
-from vmfs.mm.tasks import Task
+from vmfs.mm.tasks import Memory, Task
 from vmfs.mm.vmstat import COLUMN, Item, Scope, columns
 from vmfs.mm.zonelist import fallback_order
 
@@ -119,7 +119,7 @@ class Machine:
         self._node_by_nid = {node.nid: node for node in self.nodes}
         self.fallback = fallback_order(self.nodes)
         self.tasks: dict[int, Task] = {}
-        self.next_pid = tasks.FIRST_PID
+        self.next_pid = max(tasks.FIRST_PID, self.cpu_stat.last_pid + 1)
         wmark_restore.restore(self, snapshot)
         self._protections_are_stale = True
         self.vfs = shrinker.loaded(self)
@@ -307,11 +307,14 @@ class Machine:
         self.touch()
         return hit
 
-    def start(self, name: str, *, anon: int = 0, nid: int | None = None, **more: Any) -> Task:
-        """A task that maps and touches memory; OutOfMemory when it was the OOM killer's victim."""
+    def start(self, name: str, *, oom_score_adj: int = 0, uid: int = 0, **memory: Any) -> Task:
+        """A task that maps and touches memory, given as the fields of tasks.Memory.
+
+        OutOfMemory when it may not or was the OOM killer's victim, NoHugePages when the pool is short.
+        """
         self.topology += 1
         self.touch()
-        return tasks.start(self, name, anon, self._nid(nid), bind=nid is not None, **more)
+        return tasks.start(self, name, Memory(**memory), oom_score_adj, uid)
 
     def stop(self, task: Task) -> None:
         """The task exits; its memory is freed."""
@@ -339,7 +342,8 @@ class Machine:
     def tick(self, seconds: float) -> None:
         """The only way time passes."""
         self.clock.advance(seconds)
-        if writeback.wb_workfn(self):
+        moved = tasks.grow(self, seconds)
+        if writeback.wb_workfn(self) or moved:
             self.touch()
 
     def _nid(self, nid: int | None) -> int:

@@ -24,10 +24,11 @@ def unuse(machine: Machine, pages: int) -> None:
         machine.swapped[use] -= share
         pages -= share
     for task in machine.tasks.values():
-        share = min(pages, task.swap)
-        _swap_in(machine, Use.ANON, task, task.nid, share)
-        task.swap -= share
-        pages -= share
+        for use, swapped in task.swapped.items():
+            share = min(pages, swapped)
+            _swap_in(machine, use, task, task.nid, share)
+            task.swapped[use] -= share
+            pages -= share
 
 
 def _swap_in(machine: Machine, use: Use, task: Task | None, nid: int, pages: int) -> None:

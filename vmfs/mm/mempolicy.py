@@ -1,4 +1,4 @@
-"""Weighted interleaving: the weights that /sys/kernel/mm/mempolicy sets (mm/mempolicy.c).
+"""Where a task's pages come from, and the weights that /sys/kernel/mm/mempolicy sets (mm/mempolicy.c).
 
 No bandwidth is known of the nodes, so the automatic weights are 1.
 """
@@ -6,10 +6,15 @@ No bandwidth is known of the nodes, so the automatic weights are 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from vmfs.mm.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
 DEFAULT_WEIGHT = 1
+LOCAL, BIND, PREFERRED, INTERLEAVE = POLICIES = ("local", "bind", "preferred", "interleave")
 
 
 @dataclass(slots=True, eq=False)
@@ -26,3 +31,18 @@ class Mempolicy:
     @classmethod
     def of(cls, snapshot: Snapshot) -> Mempolicy:
         return cls(tuple(InterleaveWeight(node.nid) for node in snapshot.nodes))
+
+
+def spread(machine: Machine, nid: int, policy: str, pages: int) -> list[tuple[int, int]]:
+    """How many pages are asked of which node: of `nid`, or in turn of all that have memory."""
+    if policy != INTERLEAVE:
+        return [(nid, pages)]
+    nids = [node.nid for node in machine.nodes if node.managed_pages]
+    share, rest = divmod(pages, len(nids))
+    shares = ((each, share + (index < rest)) for index, each in enumerate(nids))
+    return [(each, count) for each, count in shares if count]
+
+
+def node_order(machine: Machine, nid: int, policy: str) -> list[int]:
+    """The nodes an allocation of that policy may come from, the nearest first."""
+    return [nid] if policy == BIND else [node.nid for node in machine.fallback[nid]]

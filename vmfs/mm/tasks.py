@@ -1,13 +1,15 @@
-"""The simulated processes whose memory is charged."""
+"""The simulated processes whose memory is charged (kernel/fork.c, kernel/exit.c, mm/memory.c)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, oom_kill, page_alloc, swapfile
+from vmfs.mm import filemap, lru, mempolicy, oom_kill, page_alloc, swapfile, util
 from vmfs.mm.extents import Extents
-from vmfs.mm.lru import Batch, Use
+from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
+from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
 
@@ -19,85 +21,246 @@ KERNEL_STACK_KBYTES = 16
 FIRST_PID = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What a task maps and touches: pages, and huge pages of the default size.
+
+    `thp` asks for transparent huge pages, `mlock` for all of it to stay in memory. `nid` is where
+    it runs, or the node of its policy; `grow` pages of anonymous memory come a second.
+    """
+
+    anon: int = 0
+    file: int = 0
+    shmem: int = 0
+    huge: int = 0
+    thp: bool = False
+    mlock: bool = False
+    nid: int | None = None
+    policy: str = mempolicy.LOCAL
+    grow: float = 0.0
+
+    @property
+    def committed(self) -> int:
+        """What counts for overcommit: mappings that may be written and have no file behind them."""
+        return self.anon + self.shmem
+
+
 @dataclass(slots=True, eq=False)
 class Task:
-    """A process. `anon` pages are mapped and touched, `swap` of them are swapped out."""
+    """A process that runs on node `nid`: pages it has mapped that are in memory, and those swapped out."""
 
     pid: int
     name: str
     nid: int
-    anon: int = 0
-    swap: int = 0
-    page_tables: int = 0
+    memory: Memory = field(default_factory=Memory)
     oom_score_adj: int = 0
     uid: int = 0
+    anon: int = 0
+    file: int = 0
+    shmem: int = 0
+    swapped: dict[Use, int] = field(default_factory=dict)
+    thp: int = 0  # of the anonymous pages, those in huge ones
+    page_tables: int = 0
+    committed: int = 0
+    started_centisecs: int = 0
+    grown: float = 0.0  # part of a page that is still to come
+    hugetlb: HugetlbFile | None = None
 
     @property
     def rss(self) -> int:
-        return self.anon - self.swap
+        return self.anon + self.file + self.shmem
+
+    @property
+    def swap(self) -> int:
+        return sum(self.swapped.values())
+
+    @property
+    def total_vm(self) -> int:
+        return self.rss + self.swap
 
 
-def start(machine: Machine, name: str, anon: int, nid: int, bind: bool, oom_score_adj: int = 0) -> Task:
-    """A task that maps and touches `anon` pages; OutOfMemory leaves the machine as it was."""
-    task = Task(machine.next_pid, name, nid, oom_score_adj=oom_score_adj)
+def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, uid: int = 0) -> Task:
+    """A task that has touched its memory.
+
+    OutOfMemory when overcommit refuses it or the OOM killer chose it, NoHugePages when the pool is
+    too small: then the task is gone again and its memory is free.
+    """
+    nid = machine.default_nid if memory.nid is None else memory.nid
+    _may_commit(machine, memory.committed, uid)
+    task = Task(machine.next_pid, name, nid, memory, oom_score_adj, uid)
+    task.started_centisecs = machine.clock.uptime_centisecs
     machine.tasks[task.pid] = task
     machine.next_pid += 1
     try:
-        _kernel_side(machine, task, anon)
-        fault_anon(machine, task, anon, bind)
-    except page_alloc.OutOfMemory:
+        _touch(machine, task)
+    except (page_alloc.OutOfMemory, NoHugePages):
         if task.pid in machine.tasks:
             exit_task(machine, task)
         raise
     return task
 
 
-def _kernel_side(machine: Machine, task: Task, anon: int) -> None:
-    """Page tables, stack and the commitment of the mapping."""
-    task.page_tables = -(-anon // PTRS_PER_PAGE) + -(-anon // PTRS_PER_PAGE**2) + 3
-    request = page_alloc.gfp_kernel(machine, task.nid, task.page_tables + KERNEL_STACK_KBYTES // 4)
-    for zone, extents in machine.alloc_pages(request):
-        zone.other = Extents.concat([zone.other, extents])
-    node = machine.node(task.nid)
-    machine.mod_page_tables(node, task.page_tables)
-    node.mod_state(Item.NR_KERNEL_STACK, KERNEL_STACK_KBYTES)
-
-
-def fault_anon(machine: Machine, task: Task, pages: int, bind: bool = False) -> None:
-    """do_anonymous_page() on that many pages."""
+def _may_commit(machine: Machine, pages: int, uid: int) -> None:
+    """security_vm_enough_memory_mm() for a mapping of that size."""
     machine.committed_as += pages
+    enough = util.vm_enough_memory(machine, pages, total_vm=pages, cap_sys_admin=uid == 0)
+    machine.committed_as -= pages
+    if not enough:
+        raise page_alloc.OutOfMemory([])
+
+
+def _touch(machine: Machine, task: Task) -> None:
+    memory = task.memory
+    commit(machine, task, memory.committed)
+    _kernel_stack(machine, task, KERNEL_STACK_KBYTES)
+    map_page_tables(machine, task, memory.committed + memory.file)
+    if memory.huge:
+        task.hugetlb = HugetlbFile.create(machine.default_hstate)
+        nids = mempolicy.node_order(machine, task.nid, memory.policy)
+        task.hugetlb.reserve(machine, 0, memory.huge, nids)
+        task.hugetlb.fault(machine, 0, memory.huge, nids)
+    fault(machine, task, Use.FILE, memory.file)
+    fault(machine, task, Use.SHMEM, memory.shmem)
+    fault(machine, task, Use.ANON, memory.anon)
+
+
+def commit(machine: Machine, task: Task, pages: int) -> None:
+    """vm_acct_memory()"""
+    machine.committed_as += pages
+    task.committed += pages
+
+
+def _kernel_stack(machine: Machine, task: Task, kbytes: int) -> None:
+    if kbytes > 0:
+        alloc_other(machine, task.nid, kbytes // 4)
+    else:
+        free_other(machine, task.nid, -kbytes // 4)
+    machine.node(task.nid).mod_state(Item.NR_KERNEL_STACK, kbytes)
+
+
+def map_page_tables(machine: Machine, task: Task, pages: int) -> None:
+    """Tables for `pages` mapped pages in all, in the kernel's order of levels; never fewer than before."""
+    tables = -(-pages // PTRS_PER_PAGE) + -(-pages // PTRS_PER_PAGE**2) + 3
+    more = tables - task.page_tables
+    if more > 0:
+        alloc_other(machine, task.nid, more)
+        machine.mod_page_tables(machine.node(task.nid), more)
+        task.page_tables = tables
+
+
+def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
+    """do_anonymous_page() and its like on that many pages, spread as the task's policy says."""
     for portion in page_alloc.portions(machine, pages):
-        request = replace(page_alloc.gfp_highuser_movable(machine, task.nid, portion), thisnode=bind)
-        for zone, extents in oom_kill.alloc_pages_may_oom(machine, request, task):
-            node = machine.node(zone.nid)
-            batch = Batch(Use.ANON, extents, task)
-            filemap.charge(machine, node, batch, batch.pages)
-            lru.add(node, zone, machine.new_anon_list, batch)
-        task.anon += portion
+        for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
+            _fault_node(machine, task, use, nid, share)
     machine.count_event(Item.PGFAULT, pages)
+    if use is Use.FILE:
+        machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
+
+
+def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) -> None:
+    order = machine.kernel.hpage_pmd_order if task.memory.thp and use is Use.ANON else 0
+    huge = pages >> order if order else 0
+    if huge:
+        got = page_alloc.alloc_pages_node(machine, nid, order, huge, retry=False)
+        parts = page_alloc.split_by_zone(machine.node(nid), got)
+        _map(machine, task, use, parts)
+        _count_thp(machine, task, nid, got.pages, huge - (got.pages >> order))
+        pages -= got.pages
+    request = page_alloc.gfp_highuser_movable(machine, nid, pages)
+    strict = replace(request, thisnode=task.memory.policy == mempolicy.BIND)
+    parts = oom_kill.alloc_pages_may_oom(machine, strict, task)
+    _map(machine, task, use, parts)
+    if task.memory.policy == mempolicy.INTERLEAVE and machine.numa:
+        for zone, extents in parts:
+            zone.mod_state(Item.NUMA_INTERLEAVE, extents.pages if zone.nid == nid else 0)
+
+
+def _count_thp(machine: Machine, task: Task, nid: int, pages: int, fallbacks: int) -> None:
+    task.thp += pages
+    machine.node(nid).mod_state(Item.NR_ANON_TRANSPARENT_HUGEPAGES, pages)
+    machine.count_event(Item.THP_FAULT_ALLOC, pages >> machine.kernel.hpage_pmd_order)
+    machine.count_event(Item.THP_FAULT_FALLBACK, fallbacks)
+
+
+def _map(machine: Machine, task: Task, use: Use, parts: page_alloc.Parts) -> None:
+    for zone, extents in parts:
+        batch = Batch(use, extents, task)
+        filemap.charge(machine, machine.node(zone.nid), batch, batch.pages)
+        lru.add(machine.node(zone.nid), zone, _list_of(machine, task, use), batch)
+        if task.memory.mlock:
+            zone.mod_state(Item.NR_MLOCK, batch.pages)
+            machine.count_event(Item.UNEVICTABLE_PGS_MLOCKED, batch.pages)
+
+
+def _list_of(machine: Machine, task: Task, use: Use) -> Lru:
+    if task.memory.mlock:
+        return Lru.UNEVICTABLE
+    return Lru.INACTIVE_FILE if use is Use.FILE else machine.new_anon_list
 
 
 def exit_task(machine: Machine, task: Task) -> None:
-    """do_exit(): everything the task holds is freed."""
+    """do_exit(): all the task holds is freed; pages of its files stay in the page cache."""
     for node, zone in machine.zones():
         for batch in lru.remove_task(node, zone, task):
+            if task.memory.mlock:
+                zone.mod_state(Item.NR_MLOCK, -batch.pages)
+                machine.count_event(Item.UNEVICTABLE_PGS_MUNLOCKED, batch.pages)
             filemap.charge(machine, node, batch, -batch.pages)
-            page_alloc.free_pages(machine, zone, batch.extents)
+            if batch.use is Use.FILE:
+                kept = Batch(Use.FILE, batch.extents)
+                filemap.charge(machine, node, kept, kept.pages)
+                lru.add(node, zone, Lru.INACTIVE_FILE, kept)
+            else:
+                page_alloc.free_pages(machine, zone, batch.extents)
+    if task.hugetlb is not None:
+        task.hugetlb.release(machine)
     swapfile.free_swap_pages(machine, task.swap)
-    machine.committed_as -= task.anon
-    node = machine.node(task.nid)
-    machine.mod_page_tables(node, -task.page_tables)
-    node.mod_state(Item.NR_KERNEL_STACK, -KERNEL_STACK_KBYTES)
-    free_other(machine, task.nid, task.page_tables + KERNEL_STACK_KBYTES // 4)
+    commit(machine, task, -task.committed)
+    machine.mod_page_tables(machine.node(task.nid), -task.page_tables)
+    free_other(machine, task.nid, task.page_tables)
+    _kernel_stack(machine, task, -KERNEL_STACK_KBYTES)
     del machine.tasks[task.pid]
+
+
+def grow(machine: Machine, seconds: float) -> bool:
+    """Every task that grows touches what has come since; True when one did."""
+    growing = [task for task in machine.tasks.values() if task.memory.grow]
+    for task in growing:
+        task.grown += task.memory.grow * seconds
+        pages = int(task.grown)
+        task.grown -= pages
+        if pages and task.pid in machine.tasks:
+            _grow_one(machine, task, pages)
+    return bool(growing)
+
+
+def _grow_one(machine: Machine, task: Task, pages: int) -> None:
+    try:
+        commit(machine, task, pages)
+        map_page_tables(machine, task, task.total_vm + pages)
+        fault(machine, task, Use.ANON, pages)
+    except page_alloc.OutOfMemory:
+        if task.pid in machine.tasks:
+            exit_task(machine, task)
+        machine.topology += 1
+
+
+def alloc_other(machine: Machine, nid: int, pages: int) -> None:
+    """Kernel pages that no counter of a zone tells apart."""
+    for zone, extents in machine.alloc_pages(page_alloc.gfp_kernel(machine, nid, pages)):
+        zone.other = Extents.concat([zone.other, extents])
 
 
 def free_other(machine: Machine, nid: int, pages: int) -> None:
     """Kernel pages go back, the newest first, from the node's zones and then from the others."""
-    nodes = [machine.node(nid), *(node for node in machine.nodes if node.nid != nid)]
-    zones: list[Zone] = [zone for node in nodes for zone in reversed(node.zones)]
-    for zone in zones:
+    for zone in _zones_from(machine, nid):
         kept, gone = zone.other.take(max(zone.other.pages - pages, 0))
         zone.other = kept
         page_alloc.free_pages(machine, zone, gone)
         pages -= gone.pages
+
+
+def _zones_from(machine: Machine, nid: int) -> Iterator[Zone]:
+    nodes = [machine.node(nid), *(node for node in machine.nodes if node.nid != nid)]
+    return (zone for node in nodes for zone in reversed(node.zones))

@@ -261,7 +261,7 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
         machine.count_event(Item.PGPGOUT, batch.pages * 8)
         node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
         if batch.task is not None:
-            batch.task.swap += batch.pages
+            batch.task.swapped[batch.use] = batch.task.swapped.get(batch.use, 0) + batch.pages
         else:
             machine.swapped[batch.use] = machine.swapped.get(batch.use, 0) + batch.pages
     filemap.uncharge(machine, node, zone, batch)
