@@ -11,10 +11,13 @@ import os
 import re
 import socket
 import struct
+import time
 from pathlib import Path
 from typing import NamedTuple
 
 KIND = "fuse.vmfs"
+NAME_TRIES = 20
+NAME_TRY_SECONDS = 0.01
 PEER_CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
@@ -49,18 +52,33 @@ def absolute(path: str | os.PathLike[str]) -> str:
 
 
 def announce(mount: Mount) -> socket.socket:
-    """Say, as long as the socket is open, that this process serves the mount."""
+    """Say, as long as the socket is open, that this process serves the mount.
+
+    A daemon that is just ending may hold the name of a device number that is in use again: for so
+    long, and should it go on for ever, nobody is announced.
+    """
     server = socket.socket(socket.AF_UNIX)
-    server.bind(_name(mount))
-    server.listen(1)
+    for _ in range(NAME_TRIES):
+        try:
+            server.bind(_name(mount))
+            server.listen(socket.SOMAXCONN)
+            break
+        except OSError:
+            time.sleep(NAME_TRY_SECONDS)
     return server
 
 
 def daemon_of(mount: Mount) -> int | None:
-    """The process that serves the mount. None: it died, or lives in another network namespace."""
+    """The process that serves the mount, or 0 for one that has been asked for too often to say.
+
+    None: it died, or lives in another network namespace.
+    """
     with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)
         try:
             client.connect(_name(mount))
+        except BlockingIOError:  # nobody accepts the connections, so they queue up
+            return 0
         except OSError:
             return None
         peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER_CREDENTIALS.size)
