@@ -307,10 +307,19 @@ def test_swap_areas_without_a_priority_follow_each_other():
     ]
 
 
-def test_a_kernel_that_does_not_fit_is_refused():
-    nodes = (spec.NodeSpec(128 << 20, (0,)), *(spec.NodeSpec(1 << 20) for _ in range(3)))
-    with pytest.raises(spec.SpecError, match=r"node \d: memory: too little .*; accepted: .*more"):
-        boot(spec.Spec("box", spec.load("tiny").kernel, nodes))
+@pytest.mark.parametrize("cpus", [64, 2048])
+def test_a_kernel_that_does_not_fit_is_refused(cpus):
+    node = spec.NodeSpec(128 << 20, tuple(range(cpus)))
+    with pytest.raises(spec.SpecError, match=r"node 0: memory: too little .*; accepted: .*more"):
+        boot(spec.Spec("box", spec.load("tiny").kernel, (node,)))
+
+
+def test_small_nodes_take_a_small_share_of_the_kernel():
+    nodes = (spec.NodeSpec(256 << 20, (0, 1)), spec.NodeSpec(16 << 20, (2,)), spec.NodeSpec(1 << 20))
+    snapshot = boot(spec.Spec("box", spec.load("tiny").kernel, nodes))
+    held = [node.stat["nr_slab_unreclaimable"] for node in snapshot.nodes]
+    assert held == sorted(held, reverse=True)
+    Machine.from_snapshot(snapshot)
 
 
 def test_memory_that_the_kernel_cannot_address_is_left_out():

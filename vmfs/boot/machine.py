@@ -106,7 +106,7 @@ def _totals(state: BootState, used: Usage) -> None:
     """What the snapshot counts once for the machine."""
     snapshot, spec, build = state.snapshot, state.spec, state.build
     snapshot.committed_as = build.committed
-    snapshot.percpu = (build.percpu_unit + build.percpu_more) * len(spec.cpus)
+    snapshot.percpu = (build.percpu_unit + build.percpu_more) * spec.nr_possible_cpus
     snapshot.vmalloc_used = used.vmalloc
     snapshot.direct_map = direct_map(spec, state.firmware.memory, state.end)
     snapshot.nr_memmap = (0, state.block.memmap_pages)

@@ -117,6 +117,9 @@ def _node_structures(
         if node.cpus:
             others = [nid, *nids] if nid in nids else nids
             block.alloc(build.percpu_unit * len(node.cpus), others, end)
+    absent = spec.nr_possible_cpus - len(spec.cpus)
+    if absent:
+        block.alloc(build.percpu_unit * absent, nids, end)
 
 
 def _memmap_pages(spec: Spec, build: Build, firmware: MemoryMap, nid: int) -> int:

@@ -20,7 +20,7 @@ Demands = dict[str, Demand]
 
 def fill(state: BootState, used: Usage) -> None:
     """Free lists, per-cpu lists, page blocks, counters and events of every zone and node."""
-    shares = by_node(state.spec, state.build, used, state.for_kernel)
+    shares = by_node(state.spec, state.build, used, _room(state))
     demands: dict[int, Demands] = {}
     for nid in state.with_memory:
         _huge(state, nid, shares[nid])
@@ -32,6 +32,12 @@ def fill(state: BootState, used: Usage) -> None:
         if nid in demands:
             _zones(state, node, shares[nid], demands[nid])
     state.snapshot.events = events(state.spec, state.build, _taken(state, demands))
+
+
+def _room(state: BootState) -> list[int]:
+    return [
+        sum(zone.managed for zone in node.zones if zone.name != "Movable") for node in state.snapshot.nodes
+    ]
 
 
 def _taken(state: BootState, demands: dict[int, Demands]) -> list[Taken]:

@@ -17,6 +17,7 @@ from vmfs.spec import Spec, SpecError
 POOL_SHIFT = 13  # an atomic DMA pool has 128 KiB a GiB
 POOL_PAGES_MIN = 32
 REMOTE_CPUS_SEEN = 8
+ROOMY = 1 << 15  # pages: a node of 128 MiB takes a full share
 PCP_LITTLE, PCP_THIRD, PCP_FULL = 0.02, 0.3, 0.75
 
 
@@ -63,7 +64,7 @@ def usage(spec: Spec, build: Build, caches: list[SlabState], low_pages: int, man
         threads=threads,
         stacks=0 if build.stacks_in_vmalloc else stacks,
         vmalloc=vmalloc + (0 if linear else early + tables) + _swap_maps(spec),
-        percpu_late=build.percpu_more * cpus,
+        percpu_late=build.percpu_more * spec.nr_possible_cpus,
         other=build.other.at(cpus, nodes) + (tables if linear else 0),
         early=build.early_users.at(cpus, nodes) + (0 if linear else early),
         pool=_pool_pages(managed) if spec.kernel.has(Feature.ZONE_DMA32) else 0,
@@ -82,13 +83,16 @@ def _pool_pages(managed: int) -> int:
     return min(1 << (wanted - 1).bit_length(), 1 << MAX_PAGE_ORDER)
 
 
-def by_node(spec: Spec, build: Build, used: Usage, with_memory: list[int]) -> list[NodeUsage]:
-    """Half of the kernel's pages are spread evenly, as during boot, the other half follows the CPUs."""
+def by_node(spec: Spec, build: Build, used: Usage, room: list[int]) -> list[NodeUsage]:
+    """Half of the kernel's pages are spread evenly, as during boot, the other half follows the CPUs.
+
+    `room`: pages of each node that need not be movable. A node with little gets little.
+    """
     nodes = [NodeUsage() for _ in spec.nodes]
-    even = [1 / len(with_memory) if nid in with_memory else 0.0 for nid in range(len(nodes))]
-    owners = [len(node.cpus) if nid in with_memory else 0 for nid, node in enumerate(spec.nodes)]
-    total = sum(owners)
-    shares = [(e + (o / total if total else e)) / 2 for e, o in zip(even, owners, strict=True)]
+    able = [min(pages / ROOMY, 1.0) for pages in room]
+    even = _shares(able)
+    owned = _shares([share * len(node.cpus) for share, node in zip(able, spec.nodes, strict=True)]) or even
+    shares = [(e + o) / 2 for e, o in zip(even, owned, strict=True)]
     counted = {
         "nr_slab_unreclaimable": _deal(used.slab_unreclaimable, shares),
         "nr_slab_reclaimable": _deal(used.slab_reclaimable, shares),
@@ -103,9 +107,14 @@ def by_node(spec: Spec, build: Build, used: Usage, with_memory: list[int]) -> li
         node.unmovable = sum(mine.values()) - node.reclaimable - node.vmalloc
         mine.pop("other")
         node.stat = mine
-    _stacks(spec, build, used, nodes, with_memory)
-    _first_process(spec, build, nodes, with_memory)
+    _stacks(spec, build, used, nodes, [nid for nid, share in enumerate(able) if share])
+    _first_process(spec, build, nodes, able)
     return nodes
+
+
+def _shares(weights: list[float]) -> list[float]:
+    total = sum(weights)
+    return [weight / total for weight in weights] if total else []
 
 
 def _deal(count: int, shares: list[float]) -> list[int]:
@@ -124,10 +133,11 @@ def _stacks(spec: Spec, build: Build, used: Usage, nodes: list[NodeUsage], with_
         node.stat["nr_kernel_stack"] = threads * build.stack_kbytes
 
 
-def _first_process(spec: Spec, build: Build, nodes: list[NodeUsage], with_memory: list[int]) -> None:
+def _first_process(spec: Spec, build: Build, nodes: list[NodeUsage], able: list[float]) -> None:
     """The initramfs and init's own memory lie where init runs: not on the node that booted, if it can."""
-    able = [nid for nid in with_memory if spec.nodes[nid].cpus] or with_memory
-    home = nodes[able[1] if len(able) > 1 else able[0]]
+    roomy = [nid for nid, share in enumerate(able) if share == max(able)]
+    roomy = [nid for nid in roomy if spec.nodes[nid].cpus] or roomy
+    home = nodes[roomy[1] if len(roomy) > 1 else roomy[0]]
     lru = build.rootfs + build.anon
     home.movable = lru
     home.stat |= {
@@ -163,8 +173,9 @@ def by_zone(spans: list[ZoneSpan], frames: dict[str, int], node: NodeUsage) -> d
             setattr(demand, as_type, getattr(demand, as_type) + part)
             left -= part
         if left:
-            where = f"node {spans[0].nid}: memory"
-            raise SpecError(f"{where}: too little for a kernel; accepted: {left * 4}K more")
+            what = "hugepages.pool" if kind == "huge" else "memory"
+            lacks = f"too little for a kernel{' and this pool' if kind == 'huge' else ''}"
+            raise SpecError(f"node {spans[0].nid}: {what}: {lacks}; accepted: {left * 4}K more memory")
     return demands
 
 

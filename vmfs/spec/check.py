@@ -92,6 +92,7 @@ def _hugepages(spec: Spec) -> None:
     known = HUGEPAGE_KBYTES[spec.kernel.arch]
     sizes = spec.hugepage_sizes_kbytes
     names = ", ".join(format_size(kb << 10) for kb in known)
+    _require(sizes, f"hugepages.sizes: none; accepted: one or more of {names}")
     wrong = [kb for kb in sizes if kb not in known]
     _require(not wrong, f"hugepages.sizes: {format_size(wrong[0] << 10) if wrong else ''}; accepted: {names}")
     _require(sizes == tuple(sorted(set(sizes), reverse=True)), "hugepages.sizes: not from large to small; "

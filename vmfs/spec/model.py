@@ -103,6 +103,10 @@ class Spec:
         return max(self.possible_cpus, self.cpus[-1] + 1)
 
     @property
+    def nr_possible_cpus(self) -> int:
+        return max(self.possible_cpus, len(self.cpus))
+
+    @property
     def memory_bytes(self) -> int:
         return sum(node.memory_bytes for node in self.nodes)
 
