@@ -26,20 +26,23 @@ def counted(kernel: Kernel, name: str, printed: int) -> int:
     return printed << kernel.hpage_pmd_order if name in _THP else printed
 
 
+def of_vmstat(kernel: Kernel, vmstat: dict[str, int]) -> dict[str, int]:
+    """The counts behind a file of vmstat's kind."""
+    return {name: counted(kernel, name, printed) for name, printed in vmstat.items()}
+
+
 def node_counters(kernel: Kernel, zones: list[ZoneText], vmstat: dict[str, int] | None) -> dict[str, int]:
     """One node's counters. `zones` are its own; `vmstat` is its own file."""
     said = dict(vmstat or {})
+    for item in items(kernel, Scope.NODE):
+        # A release that counted it by zone.
+        if any(item.text in zone.stat for zone in zones):
+            said[item.text] = sum(zone.stat.get(item.text, 0) for zone in zones)
     for zone in zones:
         said |= zone.node_stat
     said |= {new: said[old] for old, new in _RENAMED.items() if old in said}
-    stat: dict[str, int] = {}
-    for item in items(kernel, Scope.NODE):
-        if item.text in said:
-            stat[item.text] = counted(kernel, item.text, said[item.text])
-        elif any(item.text in zone.stat for zone in zones):
-            # A release that counted it by zone.
-            stat[item.text] = sum(zone.stat.get(item.text, 0) for zone in zones)
-    return stat
+    known = {item.text for item in items(kernel, Scope.NODE)}
+    return {name: count for name, count in of_vmstat(kernel, said).items() if name in known}
 
 
 def move_to_zones(kernel: Kernel, node: NodeState, zones: list[ZoneText]) -> None:

@@ -38,7 +38,16 @@ _MEMINFO = {
     "nr_slab_reclaimable": "SReclaimable",
     "nr_slab_unreclaimable": "SUnreclaim",
     "nr_page_table_pages": "PageTables",
+    "nr_sec_page_table_pages": "SecPageTables",
     "nr_swapcached": "SwapCached",
+    "nr_mlock": "Mlocked",
+    "nr_bounce": "Bounce",
+    "nr_writeback_temp": "WritebackTmp",
+    "nr_anon_transparent_hugepages": "AnonHugePages",
+    "nr_shmem_hugepages": "ShmemHugePages",
+    "nr_shmem_pmdmapped": "ShmemPmdMapped",
+    "nr_file_hugepages": "FileHugePages",
+    "nr_file_pmdmapped": "FilePmdMapped",
 }
 """Counters that meminfo shows as they are."""
 
@@ -56,7 +65,7 @@ def counters_of_meminfo(fields: dict[str, int]) -> dict[str, int]:
     """The counters behind meminfo, as far as it tells them; in pages."""
     counters = {name: fields[label] // _PAGE_KBYTES for name, label in _MEMINFO.items() if label in fields}
     cached = sum(fields.get(label, 0) for label in ("Cached", "Buffers", "SwapCached"))
-    counters["nr_file_pages"] = cached // _PAGE_KBYTES
+    counters["nr_file_pages"] = fields.get("FilePages", cached) // _PAGE_KBYTES
     counters["nr_kernel_stack"] = fields.get("KernelStack", 0)
     return counters
 

@@ -74,7 +74,7 @@ def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:
     check_zones(kernel, files.zones)
     check_totals(capture, files.zones.zones, files.meminfo)
     topology = read_topology(capture, files.zones.zones, files.zones.buddy or {}, kernel.has(Feature.NUMA))
-    base = similar_machine(kernel, _node_kbytes(capture, files, topology), topology)
+    base = similar_machine(kernel, _node_kbytes(capture, kernel, files, topology), topology)
     hardware = read_hardware(capture, topology, files.meminfo, base.hardware)
     nodes = _nodes(capture, kernel, files, topology, base)
     default_kbytes = files.meminfo.get("Hugepagesize", base.default_hugepage_kbytes)
@@ -119,24 +119,24 @@ def _say_left_out(capture: Capture, kernel: Kernel, vmstat: dict[str, int]) -> N
         capture.warn("proc/vmstat", f"lacks counters of {release}, taken to be 0: {', '.join(missing)}")
 
 
-def _node_kbytes(capture: Capture, files: _Files, topology: Topology) -> list[int]:
+def _node_kbytes(capture: Capture, kernel: Kernel, files: _Files, topology: Topology) -> list[int]:
     # Managed memory of each node.
     if files.zones.zones:
         return [
             sum(z.pages["managed"] for z in files.zones.zones if z.nid == nid) << _KBYTES_SHIFT
             for nid in topology.nodes
         ]
-    return [totals.managed << _KBYTES_SHIFT for totals in _totals(capture, files, topology).values()]
+    return [totals.managed << _KBYTES_SHIFT for totals in _totals(capture, kernel, files, topology).values()]
 
 
-def _totals(capture: Capture, files: _Files, topology: Topology) -> dict[int, NodeTotals]:
+def _totals(capture: Capture, kernel: Kernel, files: _Files, topology: Topology) -> dict[int, NodeTotals]:
     # Without zoneinfo: of each node by its own files, or a share of meminfo.
     totals: dict[int, NodeTotals] = {}
     for nid in topology.nodes:
         text = capture.text(f"{NODES}/node{nid}/meminfo")
         fields = parse_meminfo(text, nid) if text else files.meminfo
-        said = counters_of_meminfo(fields) | ({} if text else files.vmstat)
-        said |= capture.parse(f"{NODES}/node{nid}/vmstat", parse_vmstat) or {}
+        vmstat = capture.parse(f"{NODES}/node{nid}/vmstat", parse_vmstat) or ({} if text else files.vmstat)
+        said = counters_of_meminfo(fields) | counters.of_vmstat(kernel, vmstat)
         said |= capture.parse(f"{NODES}/node{nid}/numastat", parse_numastat) or {}
         share = (lambda count: count) if text else _share(files.zones.buddy, nid, len(topology.nodes))
         totals[nid] = NodeTotals(
@@ -159,7 +159,7 @@ def _share(buddy: dict[ZoneKey, list[int]] | None, nid: int, nodes: int) -> Call
 def _nodes(
     capture: Capture, kernel: Kernel, files: _Files, topology: Topology, base: Snapshot
 ) -> list[NodeState]:
-    guessed = {} if files.zones.zones else _totals(capture, files, topology)
+    guessed = {} if files.zones.zones else _totals(capture, kernel, files, topology)
     nodes: list[NodeState] = []
     for (nid, cpus), booted in zip(topology.nodes.items(), base.nodes, strict=True):
         booted.nid, booted.cpus, booted.distances = nid, cpus, topology.distances[nid]
