@@ -208,13 +208,19 @@ def test_ctl_prints_answers_and_stops_at_a_refusal(vmfs, monkeypatch) -> None:
     with mounted("--machine", "tiny", "--clock", "manual") as mount:
         monkeypatch.setenv("VMFS_ROOT", str(mount))
         booted_at = float((mount / "vmfs/clock").read_text())
-        assert vmfs("ctl", "start a anon=1M", "advance 2.5", "start b anon=1%") == (0, "1000\n1001\n", "")
+        code, out, err = vmfs("ctl", "start a anon=1M", "advance 2.5", "start b anon=1%")
+        assert (code, err) == (0, "")
+        assert [int(pid) for pid in out.splitlines()] == [pid for pid, _ in tasks(mount)]
         assert float((mount / "vmfs/clock").read_text()) == pytest.approx(booted_at + 2.5)
 
         code, out, err = vmfs("ctl", "--at", str(mount), "stop a", "stop a", "stop b")
         assert (code, out, err) == (1, "", "vmfs: ctl: stop: no task a\n")
-        status = json.loads((mount / "vmfs/status").read_text())
-        assert [task["name"] for task in status["tasks"]] == ["b"]
+        assert [name for _, name in tasks(mount)] == ["b"]
+
+
+def tasks(mount: Path) -> list[tuple[int, str]]:
+    status = json.loads((mount / "vmfs/status").read_text())
+    return [(task["pid"], task["name"]) for task in status["tasks"]]
 
 
 def test_a_subtree_is_the_mount_point_itself() -> None:

@@ -8,7 +8,8 @@ Keys of the status stay what they are; new ones may come. Sizes are pages of 409
                                           managed_pages, free_pages, zones[]
     nodes[].zones[]                       zone, present_pages, managed_pages, free_pages,
                                           min_pages, low_pages, high_pages
-    tasks[]                               pid, name, node, anon_pages, swap_pages, oom_score_adj
+    tasks[]                               pid, name, node, uid, oom_score_adj, and in memory
+                                          anon_pages, file_pages, shmem_pages, else swap_pages
     totals                                present_pages, managed_pages, free_pages,
                                           swap_pages, swap_used_pages
 """
@@ -83,9 +84,12 @@ def _task(task: Task) -> dict[str, Any]:
         "pid": task.pid,
         "name": task.name,
         "node": task.nid,
-        "anon_pages": task.anon,
-        "swap_pages": task.swap,
+        "uid": task.uid,
         "oom_score_adj": task.oom_score_adj,
+        "anon_pages": task.anon,
+        "file_pages": task.file,
+        "shmem_pages": task.shmem,
+        "swap_pages": task.swap,
     }
 
 
