@@ -1,10 +1,12 @@
 """Described machines: what a file may say, and one clear line for what it may not."""
 
+from pathlib import Path
+
 import pytest
 
 from vmfs import spec
 from vmfs.kernel import Arch, Kernel
-from vmfs.spec import NodeSpec, Spec, SpecError
+from vmfs.spec import NodeSpec, Spec, SpecError, toml
 
 NODE = '[[node]]\nmemory = "1G"\ncpus = "0-1"\n'
 FIRST = '[[node]]\nmemory = "1G"\ncpus = 0\ndistances = [10, 21]\n'
@@ -148,3 +150,10 @@ def test_a_constructed_description_checks_itself():
     assert Spec("bare", Kernel.of((6, 1), Arch.I386), (NodeSpec(1 << 30, (0,)),)).hugepage_sizes_kbytes == (
         4096,
     )
+
+
+def test_every_key_is_documented():
+    told = (Path(__file__).parents[1] / "docs/machines.md").read_text()
+    tables = (toml.MACHINE, toml.NODE, toml.SWAP, toml.CPU, toml.HUGEPAGES, toml.FIRMWARE, toml.PAGE_CACHE)
+    keys = {key for table in tables for key in table}
+    assert {key for key in keys if f"`{key}`" not in told and f"[{key}" not in told} == set()
