@@ -59,7 +59,7 @@ def numbers(text: str) -> dict[str, int]:
     [
         ("proc/meminfo", "proc/meminfo: missing"),
         ("proc/zoneinfo", "proc/zoneinfo: missing; zones are made up"),
-        ("proc/vmstat", "proc/vmstat: missing; events are counted from 0"),
+        ("proc/vmstat", "proc/vmstat: missing; the events of a machine after boot"),
         ("proc/buddyinfo", "proc/buddyinfo: missing; free memory is taken to be in large blocks"),
         ("proc/pagetypeinfo", "proc/pagetypeinfo: missing; free memory is taken to be movable"),
         ("proc/slabinfo", "proc/slabinfo: missing; the caches of a machine after boot are shown"),

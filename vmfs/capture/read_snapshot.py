@@ -62,39 +62,39 @@ def _read_files(capture: Capture) -> _Files:
             capture.need("proc/pagetypeinfo", parse_pagetypeinfo, "free memory is taken to be movable"),
         ),
         meminfo,
-        capture.need("proc/vmstat", parse_vmstat, "events are counted from 0") or {},
+        capture.need("proc/vmstat", parse_vmstat, "the events of a machine after boot are counted") or {},
     )
 
 
 def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:
-    """`asked`: a release to run it as, instead of the captured one. Raises CaptureError."""
+    """`asked`: a release to run it as, instead of the captured one. Raises CaptureError.
+
+    A booted machine of the same size stands for all that is missing.
+    """
     files = _read_files(capture)
-    kernel = choose_kernel(capture, asked, files.zones.zones, files.vmstat)
+    zones, buddy = files.zones.zones, files.zones.buddy or {}
+    kernel = choose_kernel(capture, asked, zones, files.vmstat)
     _say_left_out(capture, kernel, files.vmstat)
     check_zones(kernel, files.zones)
-    check_totals(capture, files.zones.zones, files.meminfo)
-    topology = read_topology(capture, files.zones.zones, files.zones.buddy or {}, kernel.has(Feature.NUMA))
-    base = similar_machine(kernel, _node_kbytes(capture, kernel, files, topology), topology)
-    hardware = read_hardware(capture, topology, files.meminfo, base.hardware)
-    nodes = _nodes(capture, kernel, files, topology, base)
-    default_kbytes = files.meminfo.get("Hugepagesize", base.default_hugepage_kbytes)
-    snapshot = Snapshot(
-        kernel=kernel,
-        name=capture.source.name,
-        seed=seed,
-        hardware=hardware,
-        nodes=nodes,
-        slab_caches=base.slab_caches,
-        hugepages=read_pools(capture, list(topology.nodes), files.meminfo, default_kbytes),
-        default_hugepage_kbytes=default_kbytes,
-        swaps=_swaps(capture, files.meminfo),
-        events=counters.events(kernel, files.vmstat),
-        sysctl=base.sysctl | _set_up_by(capture, kernel),
-    )
+    check_totals(capture, zones, files.meminfo)
+    topology = read_topology(capture, zones, buddy, kernel.has(Feature.NUMA))
+    snapshot = similar_machine(kernel, _node_kbytes(capture, kernel, files, topology), topology)
+    snapshot.name, snapshot.seed = capture.source.name, seed
+    snapshot.hardware = read_hardware(capture, topology, files.meminfo, snapshot.hardware)
+    snapshot.nodes = _nodes(capture, kernel, files, topology, snapshot.nodes)
+    snapshot.sysctl |= _set_up_by(capture, kernel)
+    _pools(capture, snapshot, files)
     _slabs(capture, snapshot, files)
+    snapshot.swaps = _swaps(capture, files.meminfo)
     _meminfo_only(snapshot, files.meminfo)
     _moments(capture, snapshot, files)
     return snapshot
+
+
+def _pools(capture: Capture, snapshot: Snapshot, files: _Files) -> None:
+    size = files.meminfo.get("Hugepagesize", snapshot.default_hugepage_kbytes)
+    snapshot.default_hugepage_kbytes = size
+    snapshot.hugepages = read_pools(capture, [node.nid for node in snapshot.nodes], files.meminfo, size)
 
 
 def _set_up_by(capture: Capture, kernel: Kernel) -> dict[str, int | list[int]]:
@@ -157,11 +157,11 @@ def _share(buddy: dict[ZoneKey, list[int]] | None, nid: int, nodes: int) -> Call
 
 
 def _nodes(
-    capture: Capture, kernel: Kernel, files: _Files, topology: Topology, base: Snapshot
+    capture: Capture, kernel: Kernel, files: _Files, topology: Topology, made: list[NodeState]
 ) -> list[NodeState]:
     guessed = {} if files.zones.zones else _totals(capture, kernel, files, topology)
     nodes: list[NodeState] = []
-    for (nid, cpus), booted in zip(topology.nodes.items(), base.nodes, strict=True):
+    for (nid, cpus), booted in zip(topology.nodes.items(), made, strict=True):
         booted.nid, booted.cpus, booted.distances = nid, cpus, topology.distances[nid]
         if nid in guessed:
             fit(kernel, booted, guessed[nid], files.zones.buddy or {})
@@ -199,7 +199,10 @@ def _swaps(capture: Capture, meminfo: dict[str, int]) -> list[SwapState]:
 
 
 def _meminfo_only(snapshot: Snapshot, meminfo: dict[str, int]) -> None:
-    # Counts that no other file has.
+    # Counts that no other file has; which a kernel does not print are 0.
+    if not meminfo:
+        return
+
     def pages(label: str) -> int:
         return meminfo.get(label, 0) >> _KBYTES_SHIFT
 
@@ -219,11 +222,13 @@ def _meminfo_only(snapshot: Snapshot, meminfo: dict[str, int]) -> None:
 
 def _moments(capture: Capture, snapshot: Snapshot, files: _Files) -> None:
     # What only moves with time and load.
-    vmstat = files.vmstat
-    snapshot.nr_memmap = vmstat.get("nr_memmap_pages", 0), vmstat.get("nr_memmap_boot_pages", 0)
-    uptime = capture.need("proc/uptime", parse_uptime, "the machine has just been booted")
-    snapshot.uptime_centisecs, snapshot.idle_centisecs = uptime or (0, 0)
-    snapshot.stat |= capture.need("proc/stat", parse_stat, "the CPUs have been idle since boot") or {}
+    if vmstat := files.vmstat:
+        snapshot.events = counters.events(snapshot.kernel, vmstat)
+        snapshot.nr_memmap = vmstat.get("nr_memmap_pages", 0), vmstat.get("nr_memmap_boot_pages", 0)
+    if uptime := capture.need("proc/uptime", parse_uptime, "the machine has just been booted"):
+        snapshot.uptime_centisecs, snapshot.idle_centisecs = uptime
+    if rows := capture.need("proc/stat", parse_stat, "the CPUs have been idle since boot"):
+        snapshot.stat = dict(rows)
     snapshot.stat |= capture.parse("proc/loadavg", parse_loadavg) or {}
     pressure = {name: capture.parse(f"proc/pressure/{name}", parse_pressure) for name in _RESOURCES}
     snapshot.stat["pressure"] = {name: rows for name, rows in pressure.items() if rows}
