@@ -12,6 +12,7 @@ from typing import Any
 
 from vmfs.control.verbs import VERBS, Host, Verb, refusal
 from vmfs.control.words import Parse
+from vmfs.mm.hugetlbfs import NoHugePages
 from vmfs.mm.machine import Machine
 from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.views.entry import Dir, File
@@ -90,6 +91,8 @@ def _call(verb: Verb, host: Host, operands: list[Any], keys: dict[str, Any]) -> 
         return verb.does(host, *operands, **keys)
     except OutOfMemory:
         raise refusal(ENOMEM, f"{verb.name}: out of memory") from None
+    except NoHugePages:
+        raise refusal(ENOMEM, f"{verb.name}: the pool has not as many free huge pages") from None
     except OSError as fault:
         raise refusal(fault.errno or EINVAL, f"{verb.name}: {fault.strerror}") from None
     except ValueError as fault:
