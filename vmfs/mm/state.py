@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import lzma
 import pickle
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,12 +28,25 @@ class StateError(ValueError):
     """Not a saved machine, or one that this version cannot read."""
 
 
+class _Pickler(pickle.Pickler):
+    """Members of enums by name: some releases of Python save them as a call of getattr()."""
+
+    def reducer_override(self, thing: Any) -> Any:
+        return (_member, (type(thing), thing.name)) if isinstance(thing, Enum) else NotImplemented
+
+
+def _member(kind: type[Enum], name: str) -> Enum:
+    return kind[name]
+
+
 class _Unpickler(pickle.Unpickler):
     """Classes of this package and arrays, nothing else: a file cannot name a function to call."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return super().find_class(module, name)
+        if (module, name) == (__name__, _member.__name__):
+            return _member
         if module.split(".", maxsplit=1)[0] == "vmfs":
             found = super().find_class(module, name)
             if isinstance(found, type):
@@ -41,7 +55,9 @@ class _Unpickler(pickle.Unpickler):
 
 
 def dump(machine: Machine) -> bytes:
-    return MAGIC + lzma.compress(pickle.dumps(machine, protocol=5), preset=0)
+    pickled = io.BytesIO()
+    _Pickler(pickled, protocol=5).dump(machine)
+    return MAGIC + lzma.compress(pickled.getbuffer(), preset=0)
 
 
 def load(data: bytes) -> Machine:
