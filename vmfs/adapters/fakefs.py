@@ -57,7 +57,7 @@ class TreeDirectory(FakeDirectory):
             there = {name: self._entries.get(name) for name in self._tree.listdir(self._entry.path)}
             self._entries.clear()
             mode = self.stat_result.st_mode
-            self.stat_result.st_mode |= stat.S_IWUSR  # pyfakefs asks for it, also here, unless its user is root
+            self.stat_result.st_mode |= stat.S_IWUSR  # pyfakefs asks its ordinary user for it
             for name, known in there.items():
                 super().add_entry(known or _fake(self.filesystem, self._tree, f"{self._entry.path}/{name}"))
             self.stat_result.st_mode = mode
