@@ -210,7 +210,7 @@ def test_what_libfuse_says_becomes_the_line(point: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("vmfs: mount: ")
     assert done.stderr.count("\n") == 1
-    assert "not permitted: in a container it takes --device /dev/fuse --cap-add SYS_ADMIN" in done.stderr
+    assert "not permitted: a container needs --device /dev/fuse --cap-add SYS_ADMIN" in done.stderr
 
 
 def test_a_log_that_cannot_be_written(point: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import stat
 from collections.abc import Callable
 from errno import EACCES, ENOENT, ENOTCONN
 from pathlib import Path
@@ -27,7 +26,10 @@ ROOT_ALLOWS_OTHER = 0  # the modes are enforced for everybody, so root's mount i
 
 HINTS = (
     ("user_allow_other", "or leave out --allow-other"),
-    ("not permitted", "in a container it takes --device /dev/fuse --cap-add SYS_ADMIN"),
+    (
+        "not permitted",
+        "a container needs --device /dev/fuse --cap-add SYS_ADMIN, a user a set-uid fusermount",
+    ),
     ("no write access", "mount on a directory of yours"),
 )
 """What to do about a reason of libfuse's or fusermount's that holds these words."""
@@ -136,12 +138,8 @@ def _check_fuse() -> None:
         from vmfs.adapters import fuse  # noqa: F401 # it looks for libfuse when it is imported
     except OSError:
         raise MountError("libfuse 2 is not installed: apt install libfuse2 (dnf install fuse-libs)") from None
-    if os.geteuid() != 0:
-        program = fusermount()
-        if program is None:
-            raise MountError("fusermount is not installed: apt install fuse (or fuse3)")
-        if Path(program).stat().st_mode & stat.S_ISUID:
-            return  # it opens the device as root
+    if os.geteuid() != 0 and fusermount() is None:
+        raise MountError("fusermount is not installed: apt install fuse (or fuse3)")
     try:
         os.close(os.open(FUSE_DEVICE, os.O_RDWR))
     except OSError as fault:
