@@ -56,11 +56,12 @@ class TreeDirectory(FakeDirectory):
             self._topology = self._tree.machine.topology
             there = {name: self._entries.get(name) for name in self._tree.listdir(self._entry.path)}
             self._entries.clear()
-            mode = self.stat_result.st_mode
-            self.stat_result.st_mode |= stat.S_IWUSR  # pyfakefs asks its ordinary user for it
+            status: Any = self.stat_result
+            mode = status.st_mode
+            status.st_mode |= stat.S_IWUSR  # pyfakefs asks its ordinary user for it
             for name, known in there.items():
                 super().add_entry(known or _fake(self.filesystem, self._tree, f"{self._entry.path}/{name}"))
-            self.stat_result.st_mode = mode
+            status.st_mode = mode
         return self._entries
 
     def add_entry(self, path_object: FakeFile) -> NoReturn:
