@@ -206,6 +206,8 @@ def _scan_order(machine: Machine, zones: list[Zone], control: ScanControl) -> tu
     """
     if not control.may_swap or not swapfile.nr_swap_pages(machine):
         return (False,)
+    if machine.lru_gen.enabled:
+        return (False, True)  # the oldest generations of files go first as long as swappiness is not extreme
     inactive_file = sum(lru.lru_size(zone, Lru.INACTIVE_FILE) for zone in zones)
     file = inactive_file + sum(lru.lru_size(zone, Lru.ACTIVE_FILE) for zone in zones)
     free = sum(zone.free_pages for zone in zones)
@@ -222,6 +224,7 @@ def _shrink_kind(
     inactive, active = (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON) if anon else (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE)
     if anon:
         target = min(target, swapfile.nr_swap_pages(machine))
+        _age_anon(node, zones)
     freed = 0
     for which in (inactive, active):
         sizes = {zone: lru.lru_size(zone, which) for zone in zones}
@@ -232,6 +235,18 @@ def _shrink_kind(
             if share > 0:
                 freed += _shrink_list(machine, node, zone, which, control, min(share, target - freed))
     return freed
+
+
+def _age_anon(node: Node, zones: list[Zone]) -> None:
+    """Deactivate anonymous pages when none is inactive, as with lru_gen, where they start young.
+
+    Of the four generations the two oldest are inactive; the youngest pages, a quarter, stay.
+    """
+    if any(lru.lru_size(zone, Lru.INACTIVE_ANON) for zone in zones):
+        return
+    for zone in zones:
+        for batch in lru.take(node, zone, Lru.ACTIVE_ANON, lru.lru_size(zone, Lru.ACTIVE_ANON) * 3 // 4):
+            lru.add(node, zone, Lru.INACTIVE_ANON, batch)
 
 
 def _shrink_list(
