@@ -67,9 +67,14 @@ class CpuStat:
     def elapsed_centisecs(self, machine: Machine) -> int:
         return machine.clock.uptime_centisecs - self.since_centisecs
 
+    @property
+    def first_pid(self) -> int:
+        """Of the first task started here."""
+        return max(FIRST_PID, self.last_pid + 1)
+
     def started(self, machine: Machine) -> int:
         """Tasks that were started since."""
-        return machine.next_pid - FIRST_PID
+        return machine.next_pid - self.first_pid
 
     def last_pid_now(self, machine: Machine) -> int:
         return machine.next_pid - 1 if self.started(machine) else self.last_pid

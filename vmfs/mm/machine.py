@@ -119,7 +119,7 @@ class Machine:
         self._node_by_nid = {node.nid: node for node in self.nodes}
         self.fallback = fallback_order(self.nodes)
         self.tasks: dict[int, Task] = {}
-        self.next_pid = max(tasks.FIRST_PID, self.cpu_stat.last_pid + 1)
+        self.next_pid = self.cpu_stat.first_pid
         wmark_restore.restore(self, snapshot)
         self._protections_are_stale = True
         self.vfs = shrinker.loaded(self)
