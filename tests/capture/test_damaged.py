@@ -19,7 +19,12 @@ from vmfs.capture.source import Source, open_capture, wanted
 from vmfs.capture.text import CaptureError
 from vmfs.tree import Tree
 
-READ = ("meminfo", "zoneinfo", "buddyinfo", "pagetypeinfo", "slabinfo", "vmstat", "swaps", "stat", "cpuinfo")
+PROC = ("meminfo", "zoneinfo", "buddyinfo", "pagetypeinfo", "slabinfo", "vmstat", "swaps", "stat", "cpuinfo")
+READ = (  # there on every kernel
+    *(f"/proc/{name}" for name in (*PROC, "loadavg", "iomem", "mounts", "pressure/cpu")),
+    "/sys/devices/system/cpu/cpu{}/cache/index0/size",
+    "/sys/devices/system/cpu/cpu{}/topology/core_id",
+)
 STEPS = (
     ("small-6.1", 0),
     ("article-6.1", 33),
@@ -134,7 +139,7 @@ def test_a_machine_or_a_refusal(monkeypatch, damaged):
         return
     tree = Tree(machine)
     for path in READ:
-        assert tree.read_bytes(f"/proc/{path}").endswith(b"\n")
+        assert tree.read_bytes(path.format(machine.hardware.online_cpus[0])).endswith(b"\n")
 
 
 @cache

@@ -236,6 +236,57 @@ def test_single_node_without_sys(copy):
     assert tree.read("/sys/devices/system/node/node0/cpulist") == "0-1\n"
 
 
+def test_node_numbers_with_gaps(copy):
+    top = copy("article-6.1")
+    nodes = top / "sys/devices/system/node"
+    (nodes / "node1").rename(nodes / "node3")
+    for path in [*(top / "proc").glob("*info"), *nodes.rglob("*")]:
+        if path.is_file():
+            text = re.sub(r"(?m)^Node( +)1(?=[ ,])", r"Node\g<1>3", path.read_text())
+            path.write_text(re.sub(r"^0-1$", "0,3", text) if path.parent == nodes else text)
+    tree, warnings = load(top)
+    assert warnings == []
+    assert tree.read("/sys/devices/system/node/online") == "0,3\n"
+    for path in (
+        "proc/buddyinfo",
+        "sys/devices/system/node/node3/cpulist",
+        "sys/devices/system/node/node3/distance",
+    ):
+        assert tree.read(f"/{path}") == (top / path).read_text()
+
+
+def test_a_node_without_memory_and_cpus(copy):
+    top = copy("quad-6.12")
+    zoneinfo = (top / "proc/zoneinfo").read_text()
+    labels = ("boost", "min", "low", "high", "promo", "spanned", "present", "managed", "cma")
+    empty = "".join(
+        f"Node 3, zone {name:>8}\n  pages free     0\n"
+        + "".join(f"        {label:<8} 0\n" for label in labels)
+        + "        protection: (0, 0, 0, 0, 0)\n"
+        for name in ("DMA", "DMA32", "Normal", "Movable", "Device")
+    )
+    (top / "proc/zoneinfo").write_text(zoneinfo[: zoneinfo.index("Node 3, zone")] + empty)
+    for name in ("buddyinfo", "pagetypeinfo", "meminfo", "vmstat"):
+        (top / "proc" / name).unlink()
+    shutil.rmtree(top / "sys/devices/system/node/node3")
+    tree, _ = load(top)
+    assert tree.read("/proc/zoneinfo").endswith(empty)
+    assert tree.read("/sys/devices/system/node/has_memory") == "0-2\n"
+
+
+def test_page_blocks_of_another_order(copy):
+    """As a kernel without huge pages has them."""
+    top = copy("small-6.1")
+    text = (top / "proc/pagetypeinfo").read_text().replace("Page block order: 9", "Page block order: 10")
+    counts = re.compile(r"(?m)^(Node 0, zone +\w+) ([\d ]+)$")
+    halved = counts.sub(lambda m: m[1] + "".join(f" {int(n) // 2:>12}" for n in m[2].split()) + " ", text)
+    (top / "proc/pagetypeinfo").write_text(halved)
+    tree, warnings = load(top)
+    assert warnings == ["proc/pagetypeinfo: page blocks of order 10 are counted as order 9"]
+    ours, recorded = (counts.findall(t)[1][1].split() for t in (tree.read("/proc/pagetypeinfo"), text))
+    assert [int(n) for n in ours] == [int(n) // 2 * 2 for n in recorded]
+
+
 CONTRADICTIONS = [
     ("proc/meminfo", r"^MemTotal: .*$", "MemTotal:        9981428 kB", "proc/meminfo:1: MemTotal is 2495357"),
     ("proc/meminfo", r"^MemTotal: .*$", "MemTotal:         181428 kB", "proc/meminfo:1: MemTotal is 45357"),

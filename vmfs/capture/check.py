@@ -120,7 +120,7 @@ def _types(files: ZoneFiles, key: ZoneKey, zone: ZoneText) -> None:
         raise CaptureError(
             _PAGETYPEINFO, 0, f"{where}: {free} pages free, {zone.pages['free']} in {_ZONEINFO}"
         )
-    size = 1 << max(files.types.pageblock_order, 0)
+    size = 1 << files.types.pageblock_order
     blocks = sum(files.types.blocks[key].values())
     if blocks > zone.pages["spanned"] // size + 2:
         raise CaptureError(

@@ -10,16 +10,19 @@ from dataclasses import dataclass
 
 from vmfs.boot import boot
 from vmfs.capture.parse_buddyinfo import ZoneKey
+from vmfs.capture.text import CaptureError
 from vmfs.capture.topology import Topology
 from vmfs.capture.zones import largest_blocks
 from vmfs.kernel import Kernel
 from vmfs.mm.mmzone import MigrateType
 from vmfs.mm.snapshot import NodeState, Snapshot, ZoneState, no_blocks
 from vmfs.mm.vmstat import Scope, items
-from vmfs.spec import NodeSpec, Spec
+from vmfs.spec import NodeSpec, Spec, SpecError
+from vmfs.spec.check import MEMORY_LIMIT
 
 _MIB_KBYTES = 1 << 10
 _LEAST_MIB = 128
+_ROUNDED_MIB = 8
 _MANAGED = 0.97  # of memory, after the kernel image and the page structs
 _PAGE_KBYTES = 4
 
@@ -71,18 +74,27 @@ def counters_of_meminfo(fields: dict[str, int]) -> dict[str, int]:
 
 
 def similar_machine(kernel: Kernel, managed_kbytes: list[int], topology: Topology) -> Snapshot:
-    """A booted machine with so much memory in each node and as many CPUs. Its nodes count from 0."""
+    """A booted machine with so much memory in each node and as many CPUs. Its nodes count from 0.
+
+    Raises CaptureError for hardware that no kernel of this architecture runs on.
+    """
     owned = [len(cpus) for cpus in topology.nodes.values()]
+    most = MEMORY_LIMIT[kernel.arch] // len(owned) >> 20
     nodes = []
     for nid, kbytes in enumerate(managed_kbytes):
-        mib = max(_LEAST_MIB if nid == 0 else 0, int(kbytes / _MANAGED) // _MIB_KBYTES + 8 if kbytes else 0)
+        mib = max(_LEAST_MIB, int(kbytes / _MANAGED) // _MIB_KBYTES + _ROUNDED_MIB)
         first = sum(owned[:nid])
-        nodes.append(NodeSpec(mib << 20, tuple(range(first, first + owned[nid]))))
-    return boot(Spec("capture", kernel, tuple(nodes)))
+        nodes.append(NodeSpec(min(mib, most) << 20, tuple(range(first, first + owned[nid]))))
+    try:
+        return boot(Spec("capture", kernel, tuple(nodes)))
+    except SpecError as error:
+        raise CaptureError("proc/zoneinfo", 0, str(error)) from None
 
 
 def fit(kernel: Kernel, node: NodeState, totals: NodeTotals, buddy: dict[ZoneKey, list[int]]) -> None:
     """Gives a booted node the totals and counters of the captured one."""
+    if not totals.managed:
+        node.zones = [ZoneState(zone.name) for zone in node.zones]
     zones = [zone for zone in node.zones if zone.present]
     _fit_managed(zones, totals.managed)
     _fit_free(node.nid, zones, totals.free, buddy)

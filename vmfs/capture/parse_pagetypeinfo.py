@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vmfs.capture.parse_buddyinfo import ZoneKey
 from vmfs.capture.text import Text
-from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType
+from vmfs.mm.mmzone import MAX_PAGE_ORDER, NR_PAGE_ORDERS, MigrateType
 from vmfs.views.proc.pagetypeinfo import NAMES
 
 TYPES = {name: migratetype for migratetype, name in NAMES.items()}
@@ -53,6 +53,8 @@ def parse_pagetypeinfo(text: Text) -> PageTypes:
 
 def _order(text: Text, number: int, line: str, result: PageTypes) -> None:
     order = text.number(number, line.removeprefix("Page block order: ").strip())
+    if order > MAX_PAGE_ORDER:
+        raise text.error(number, f"page block order {order}; up to {MAX_PAGE_ORDER} is supported")
     if result.pageblock_order not in (-1, order):
         raise text.error(number, f"page block order {order}, before {result.pageblock_order}")
     result.pageblock_order = order
@@ -90,6 +92,8 @@ def _blocks(
 
 
 def _complete(text: Text, result: PageTypes) -> None:
+    if result.pageblock_order < 0:
+        raise text.error(len(text.lines), "lacks the page block order: the file is cut")
     if result.free.keys() != result.blocks.keys():
         node, zone = min(result.free.keys() ^ result.blocks.keys())
         raise text.error(len(text.lines), f"node {node}, zone {zone}: one of its tables is cut off")

@@ -74,7 +74,7 @@ def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:
     files = _read_files(capture)
     zones, buddy = files.zones.zones, files.zones.buddy or {}
     kernel = choose_kernel(capture, asked, zones, files.vmstat)
-    _say_left_out(capture, kernel, files.vmstat)
+    _say_left_out(capture, kernel, files)
     check_zones(kernel, files.zones)
     check_totals(capture, zones, files.meminfo)
     topology = read_topology(capture, zones, buddy, kernel.has(Feature.NUMA))
@@ -110,9 +110,14 @@ def _set_up_by(capture: Capture, kernel: Kernel) -> dict[str, int | list[int]]:
     return values
 
 
-def _say_left_out(capture: Capture, kernel: Kernel, vmstat: dict[str, int]) -> None:
-    unknown, missing = counters.left_out(kernel, vmstat) if vmstat else ([], [])
+def _say_left_out(capture: Capture, kernel: Kernel, files: _Files) -> None:
+    unknown, missing = counters.left_out(kernel, files.vmstat) if files.vmstat else ([], [])
     release = f"{kernel.release[0]}.{kernel.release[1]}"
+    order = files.zones.types.pageblock_order if files.zones.types else kernel.pageblock_order
+    if order != kernel.pageblock_order:
+        capture.warn(
+            "proc/pagetypeinfo", f"page blocks of order {order} are counted as order {kernel.pageblock_order}"
+        )
     if unknown:
         capture.warn("proc/vmstat", f"left out, {release} has no such counters: {', '.join(unknown)}")
     if missing:

@@ -110,8 +110,9 @@ def largest_blocks(start_pfn: int, present: int, free: int) -> list[int]:
 
 
 def _pageblocks(kernel: Kernel, files: ZoneFiles, zone: ZoneText) -> dict[MigrateType, int]:
-    if files.types and (blocks := files.types.blocks.get((zone.nid, zone.name))):
-        return dict(blocks)
-    # Without pagetypeinfo: all movable, as at boot.
     size = 1 << kernel.pageblock_order
+    if files.types and (blocks := files.types.blocks.get((zone.nid, zone.name))):
+        # A kernel without huge pages has larger blocks, one with PAE smaller ones.
+        return {t: -(-(count << files.types.pageblock_order) // size) for t, count in blocks.items()}
+    # Without pagetypeinfo: all movable, as at boot.
     return {MigrateType.MOVABLE: -(-zone.pages["spanned"] // size)}
