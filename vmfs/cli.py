@@ -161,13 +161,11 @@ def mount(
     path = daemon.prepare(mountpoint)  # what stands in the way is said before a machine is built
     tree = _tree(choice)
     shown = _subtree(tree, subtree)
-    if log_file:
-        Path(log_file).open("a").close()  # a log that cannot be written is said now
+    log_path = _log_path(log_file)
     if foreground:
-        _log_to(log_file, sys.stderr)
+        _log_to(log_path, sys.stderr)
         daemon.serve(tree, path, lambda: None, shown, allow_other)
     else:
-        log_path = log_file and Path(log_file).absolute()
         daemon.mount(tree, path, subtree=shown, allow_other=allow_other, on_start=lambda: _log_to(log_path))
 
 
@@ -178,7 +176,16 @@ def _subtree(tree: Tree, path: str) -> str:
         raise Failure(f"--subtree {path}: {fault.strerror}") from None
 
 
-def _log_to(file: Path | str | None, otherwise: TextIO | None = None) -> None:
+def _log_path(file: str | None) -> Path | None:
+    """For a daemon that leaves the working directory; a log that cannot be written is said now."""
+    if file is None:
+        return None
+    path = Path(file).absolute()
+    path.open("a").close()
+    return path
+
+
+def _log_to(file: Path | None, otherwise: TextIO | None = None) -> None:
     """The daemon's log: a file, a stream, else syslog where there is one."""
     handler: logging.Handler = logging.NullHandler()
     if file:
@@ -200,6 +207,38 @@ def umount(mountpoint: str) -> None:
     from vmfs.adapters.unmount import unmount
 
     unmount(mountpoint)
+
+
+@vmfs.command(context_settings={"allow_interspersed_args": False})
+@machine_options
+@click.option("--only", multiple=True, metavar="PATH", help="Lay over just these files and directories.")
+@click.option("--user", "as_caller", is_flag=True, help="Run COMMAND as yourself, not as uid 0.")
+@click.option(
+    "--log", "log_file", type=click.Path(dir_okay=False), help="Where the daemon logs [default: syslog]."
+)
+@click.argument("command", nargs=-1, metavar="[COMMAND [ARG]...]")
+def run(
+    choice: Choice, only: tuple[str, ...], as_caller: bool, log_file: str | None, command: tuple[str, ...]
+) -> None:
+    """Run COMMAND, by default $SHELL, with the machine in place of the host's; needs no root."""
+    from vmfs import namespace
+    from vmfs.adapters import mount as daemon
+
+    log_path = _log_path(log_file)
+
+    def start(mountpoint: str, on_start: Callable[[], None]) -> int:
+        def begin() -> None:
+            on_start()
+            _log_to(log_path)
+
+        return daemon.mount(_tree(choice), mountpoint, on_start=begin)
+
+    shell = (os.environ.get("SHELL", "/bin/sh"),)
+    sys.exit(
+        namespace.run(
+            command or shell, start, only=only, as_caller=as_caller, warn=lambda why: _say("warning", why)
+        )
+    )
 
 
 @vmfs.command()

@@ -1,0 +1,87 @@
+"""Bind files and directories of a machine over those of the host, and take them off again."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from vmfs.namespace import syscalls
+
+NO_ROOM = ("/proc",)
+"""Nobody but the kernel makes a name here, or takes one away."""
+
+
+class Cover:
+    """The mounts made over the host's, in the order they were made; `missing`: what found no place."""
+
+    def __init__(self, machine: str) -> None:
+        self.machine = machine
+        self.mounts: list[str] = []
+        self.missing: list[str] = []
+
+    def lay_over(self, targets: Iterable[str]) -> None:
+        """Bind each; where the host lacks a name, make room for it."""
+        there = [target for target in targets if os.path.lexists(self.machine + target)]
+        for parent, names in _by_parent(t for t in there if not os.path.lexists(t)).items():
+            self._add_names(parent, names)
+        for target in there:
+            if os.path.lexists(target):
+                self.bind(self.machine + target, target)
+
+    def bind(self, source: str, target: str) -> None:
+        syscalls.bind(source, target)
+        self.mounts.append(target)
+
+    def take_off(self) -> None:
+        """Show the host's again. What is in the way of one does not keep the others."""
+        for target in reversed(self.mounts):
+            try:
+                syscalls.detach(target)
+            except OSError:
+                continue
+
+    def _add_names(self, parent: str, names: list[str]) -> None:
+        if _has_no_room(parent) or not Path(parent).is_dir():
+            self.missing += [f"{parent}/{name}" for name in names]
+            return
+        self.make_room(parent)
+        for name in names:
+            _place_holder(f"{parent}/{name}", Path(f"{self.machine}{parent}/{name}").stat().st_mode)
+
+    def make_room(self, parent: str, without: Iterable[str] = ()) -> None:
+        """An empty directory over `parent`, with what was in it bound back except `without`."""
+        below = os.open(parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        entries = [entry for entry in os.scandir(parent) if entry.name not in set(without)]
+        modes = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in entries}
+        links = {entry.name: Path(entry).readlink() for entry in entries if entry.is_symlink()}
+        syscalls.mount("vmfs", parent, "tmpfs", syscalls.MS_NOSUID, "mode=755")
+        self.mounts.append(parent)
+        for name, mode in modes.items():
+            if name in links:
+                Path(parent, name).symlink_to(links[name])
+            else:
+                _place_holder(f"{parent}/{name}", mode)
+                syscalls.bind(f"/proc/self/fd/{below}/{name}", f"{parent}/{name}")
+        os.close(below)
+
+
+def _has_no_room(path: str) -> bool:
+    return any(path == root or path.startswith(f"{root}/") for root in NO_ROOM)
+
+
+def _by_parent(targets: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for target in targets:
+        parent, _, name = target.rpartition("/")
+        found.setdefault(parent, []).append(name)
+    return found
+
+
+def _place_holder(path: str, mode: int) -> None:
+    """What can be bound over: a directory over a directory, anything else over a file."""
+    if stat.S_ISDIR(mode):
+        Path(path).mkdir()
+    else:
+        Path(path).touch()
