@@ -162,6 +162,15 @@ def test_the_kernel_asked_for_wins(copy):
         capture.load(copy("small-6.1"), "2.6")
 
 
+def test_a_kernel_with_more_zones_than_the_captured_one(copy):
+    top = copy("latest-7.2")
+    edit(top, "proc/sys/vm/lowmem_reserve_ratio", r"\t\d+$", "")
+    tree, _ = load(top, "6.12")
+    assert tree.read("/proc/sys/vm/lowmem_reserve_ratio") == "256\t256\t32\t0\t0\n"
+    tree.write("/proc/sys/vm/lowmem_reserve_ratio", "1 1 1 1 1")
+    tree.read("/proc/zoneinfo")
+
+
 def el8(text: str) -> str:
     """A zoneinfo of 5.10 as RHEL 8 prints it: page tables and swap cache by node."""
     text = re.sub(r"      nr_page_table_pages .*\n", "", text)

@@ -51,7 +51,7 @@ class Member:
 def members(place: Path, keep: Callable[[str], bool], file_bytes: int) -> Iterator[Member]:
     """The kept files and links of an archive, in its order. Raises CaptureError."""
     with place.open("rb") as raw:
-        stream = _Stream(place.name, raw)
+        stream = _Stream(str(place), raw)
         for count, (info, name) in enumerate(_headers(stream)):
             if count >= MEMBERS:
                 raise stream.error(f"more than {MEMBERS} members")

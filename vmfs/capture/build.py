@@ -44,6 +44,9 @@ def _put_back_settings(capture: Capture, machine: Machine) -> None:
             file.load(subject, "\n".join((*text.lines, "")))
         except (ValueError, LookupError, OSError) as error:
             raise text.error(1, f"not a value of this file: {error}") from None
+    # Another release may have another number of zones.
+    ratios, zones = machine.sysctl.lowmem_reserve_ratio, len(machine.zone_names)
+    machine.sysctl.lowmem_reserve_ratio = (ratios + [0] * zones)[:zones]
     if not any(capture.source.paths(_SYSCTLS)):
         capture.warn(_SYSCTLS, "missing; the defaults of the release are used")
 

@@ -9,9 +9,9 @@ from vmfs.capture.parse_hardware import parse_cpuinfo, parse_filesystems, parse_
 from vmfs.capture.text import Text
 from vmfs.capture.topology import Topology
 from vmfs.mm.snapshot import Hardware
+from vmfs.mm.vmalloc import VMALLOC_TOTAL_KBYTES_L4
 
 _BLOCK_BYTES = "sys/devices/system/memory/block_size_bytes"
-_VMALLOC_KBYTES_L4 = 1 << 35
 _NUMBERS = re.compile(r"\d{1,6}( KB)?")
 _NUMBER_KEYS = ("processor", "physical id", "core id", "cache size")
 """Values of cpuinfo that the model calculates with."""
@@ -23,7 +23,7 @@ def read_hardware(capture: Capture, topology: Topology, meminfo: dict[str, int],
         nr_cpu_ids=topology.nr_cpu_ids,
         present_cpus=topology.present,
         online_cpus=topology.online,
-        la57=meminfo.get("VmallocTotal", 0) > _VMALLOC_KBYTES_L4,
+        la57=meminfo.get("VmallocTotal", 0) > VMALLOC_TOTAL_KBYTES_L4,
         memory_block_bytes=capture.parse(_BLOCK_BYTES, _block_bytes) or base.memory_block_bytes,
         version=capture.parse("proc/version", Text.only) or base.version,
         cmdline=capture.need("proc/cmdline", Text.only, "an ordinary one is shown") or base.cmdline,

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 from vmfs.capture.text import Text
+from vmfs.views.sys import node
 
-NUMASTAT = {
-    "numa_hit": "numa_hit",
-    "numa_miss": "numa_miss",
-    "numa_foreign": "numa_foreign",
-    "interleave_hit": "numa_interleave",
-    "local_node": "numa_local",
-    "other_node": "numa_other",
-}
-"""The names of numastat, and those of vmstat for the same counts (drivers/base/node.c)."""
+NUMASTAT = {name: item.text for name, item in node.NUMASTAT}
+"""The names of numastat, and those of vmstat for the same counts."""
 
 
 def parse_vmstat(text: Text) -> dict[str, int]:

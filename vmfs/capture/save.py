@@ -8,11 +8,11 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
 from vmfs.capture.archive import zstandard_or_refuse
-from vmfs.capture.source import FILE_BYTES
 from vmfs.capture.text import CaptureError
 
 FILES = (
@@ -35,6 +35,9 @@ SINGLE = (
 SLAB = "sys/kernel/slab"
 SLAB_FILES = ("align", "object_size", "reclaim_account")
 DEPTH = 8
+_PIECE = 1 << 20
+_PIECES = 8192  # seq files may give one page a read
+_PASSED_OVER = ("page_idle", "power", "random", "uevent")
 
 _ZST = ".tar.zst"
 _WRITERS = {
@@ -117,7 +120,7 @@ def _contents(root: Path, skipped: list[str]) -> Iterator[tuple[str, bytes]]:
     for path in _paths(root):
         try:
             with (root / path).open("rb", buffering=0) as file:
-                yield path, b"".join(iter(lambda: file.read(1 << 20), b""))[:FILE_BYTES]
+                yield path, b"".join(islice(iter(lambda: file.read(_PIECE), b""), _PIECES))
         except OSError as error:
             if (root / path).exists():
                 skipped.append(f"{root / path}: skipped: {error.strerror}")
@@ -140,7 +143,7 @@ def _readable(root: Path, folder: str, depth: int = 0) -> Iterator[str]:
     except OSError:
         return
     for entry in entries:
-        if entry.is_symlink() or entry.name in ("power", "uevent"):
+        if entry.is_symlink() or entry.name in _PASSED_OVER:
             continue
         if entry.is_dir() and depth < DEPTH:
             yield from _readable(root, f"{folder}/{entry.name}", depth + 1)

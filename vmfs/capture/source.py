@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ FILE_BYTES = 32 << 20
 KEPT_BYTES = 512 << 20
 DEPTH = 32
 _LINKS = 16
+_ENDING = re.compile(r"\.(tar(\.\w+)?|tgz)$")
 
 
 def wanted(path: str) -> bool:
@@ -172,7 +174,7 @@ def _archive(place: Path) -> Source:
             raise CaptureError(place.name, 0, f"holds more than {KEPT_BYTES >> 20} MiB below proc/ and sys/")
     top = _one(str(place), sorted({top for name in found if (top := _top(name)) is not None}))
     prefix = f"{top}/" if top else ""
-    source = Source(place.name.split(".tar")[0])
+    source = Source(_ENDING.sub("", place.name))
     for name, member in found.items():
         if name.startswith(prefix) and wanted(name.removeprefix(prefix)):
             _place(source, found, name.removeprefix(prefix), member)
