@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from vmfs.mm import fallback
 from vmfs.mm.extents import Extents, Pfns
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, NR_PAGE_ORDERS, MigrateType
 
@@ -20,13 +21,6 @@ Types = npt.NDArray[np.uint8]
 
 _EMPTY: Pfns = np.empty(0, np.int64)
 MAX_BLOCK = 1 << MAX_PAGE_ORDER
-
-FALLBACKS: dict[MigrateType, tuple[MigrateType, ...]] = {
-    MigrateType.UNMOVABLE: (MigrateType.RECLAIMABLE, MigrateType.MOVABLE),
-    MigrateType.MOVABLE: (MigrateType.RECLAIMABLE, MigrateType.UNMOVABLE),
-    MigrateType.RECLAIMABLE: (MigrateType.UNMOVABLE, MigrateType.MOVABLE),
-}
-"""mm/page_alloc.c: fallbacks[]."""
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +94,18 @@ class Buddy:
         first_pfns: Pfns = np.maximum(firsts << self.pageblock_order, self.start_pfn)
         return first_pfns
 
+    def starts(self, order: int, migratetype: MigrateType) -> Pfns:
+        """First frames of a list below the largest order."""
+        return self._small[migratetype][order]
+
+    def starts_within(self, firsts: Pfns, migratetype: MigrateType) -> Iterator[Pfns]:
+        """The same by order, below page block size, as far as they lie in the page blocks `firsts`."""
+        size = 1 << self.pageblock_order
+        for every in self._small[migratetype][: self.pageblock_order]:
+            low, high = np.searchsorted(every, (firsts[0], firsts[-1] + size))
+            near = every[low:high]
+            yield near[_member(near & -size, firsts)]
+
     def is_free(self, pfns: Pfns, order: int) -> npt.NDArray[np.bool_]:
         """Which frames start a free block of exactly that order (below the largest)."""
         found = np.zeros(len(pfns), bool)
@@ -158,7 +164,7 @@ class Buddy:
             want -= got.pages
             if want <= 0:
                 break
-            stolen = self._steal(order, want, migratetype)
+            stolen = fallback.steal(self, order, want, migratetype)
             if stolen is None:
                 break
             steals += stolen
@@ -199,58 +205,17 @@ class Buddy:
         if len(runs.start):
             self._insert_runs(runs, migratetype)
 
-    def _steal(self, order: int, want: int, migratetype: MigrateType) -> int | None:
-        """Move blocks of another type to this type's lists; None when there are none.
-
-        mm/page_alloc.c: __rmqueue_fallback(), steal_suitable_fallback().
-        """
-        for o in range(MAX_PAGE_ORDER, order - 1, -1):
-            for other in FALLBACKS.get(migratetype, ()):
-                if not self.nr_free(o, other):
-                    continue
-                if o >= self.pageblock_order:
-                    self._convert(o, -(-want >> o), other, migratetype)
-                    return 0
-                if o >= self.pageblock_order // 2 or migratetype is not MigrateType.MOVABLE:
-                    self._steal_pageblock(int(self._small[other][o][0]), migratetype)
-                else:
-                    self._move_smallest(order, other, migratetype)
-                return 1
-        return None
-
-    def _convert(self, order: int, blocks: int, other: MigrateType, migratetype: MigrateType) -> None:
+    def convert(self, order: int, blocks: int, other: MigrateType, migratetype: MigrateType) -> None:
         """Whole page blocks change type, as many as are wanted."""
         taken = self._pop(order, blocks, other)
         self.set_types(taken.chopped(1 << self.pageblock_order).start, migratetype)
         self._insert_parts(taken, migratetype)
 
-    def _move_smallest(self, order: int, other: MigrateType, migratetype: MigrateType) -> None:
-        for o in range(order, self.pageblock_order):
-            if len(self._small[other][o]):
-                self._insert_parts(self._pop(o, 1, other), migratetype)
-                return
-
-    def _steal_pageblock(self, pfn: int, migratetype: MigrateType) -> None:
-        """move_freepages_block(): the block's free pages change lists, and its type when it is half free.
-
-        Pages in use that would be compatible with the new type are not counted.
-        """
-        size = 1 << self.pageblock_order
-        first = pfn & -size
-        moved = 0
-        for other in MigrateType:
-            if other is migratetype:
-                continue
-            for order in range(self.pageblock_order):
-                starts = self._small[other][order]
-                low, high = np.searchsorted(starts, (first, first + size))
-                if high > low:
-                    inside = starts[low:high]
-                    self._small[other][order] = np.concatenate((starts[:low], starts[high:]))
-                    self._insert(inside, order, migratetype)
-                    moved += len(inside) << order
-        if moved >= size // 2:
-            self.set_types(np.array([max(first, self.start_pfn)], np.int64), migratetype)
+    def change_list(self, starts: Pfns, order: int, old: MigrateType, new: MigrateType) -> None:
+        """These free blocks, in order of address, go over to another type's list."""
+        lists = self._small[old]
+        lists[order] = np.delete(lists[order], np.searchsorted(lists[order], starts))
+        self._insert(starts, order, new)
 
     def isolate(self, extents: Extents) -> None:
         """Take exactly these pages, all of them free, off the lists (isolate_freepages_block())."""
