@@ -29,7 +29,7 @@ def opened(flags: int) -> Call:
 
 
 def refused(name: str, below: str = "") -> Call:
-    return lambda _tree, path, caller: calls.refuse(name, path + below, caller)
+    return lambda tree, path, caller: calls.refuse(tree, name, path + below, caller)
 
 
 CALLS: dict[str, Call] = {

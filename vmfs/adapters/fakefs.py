@@ -72,7 +72,7 @@ class TreeDirectory(FakeDirectory):
         self._refuse("unlink", pathname_name)
 
     def _refuse(self, call: str, name: str) -> NoReturn:
-        calls.refuse(call, f"{self._entry.path}/{name}", self._tree.owner)
+        calls.refuse(self._tree, call, f"{self._entry.path}/{name}", self._tree.owner)
 
 
 class TreeStat(FakeStatResult):

@@ -164,7 +164,7 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         calls.rename(self._tree, self._path(new), self._caller())
 
     def _refuse(self, call: str, path: str) -> NoReturn:
-        calls.refuse(call, self._path(path), self._caller())
+        calls.refuse(self._tree, call, self._path(path), self._caller())
 
     def _path(self, path: str) -> str:
         # the mount point itself is "/", of a subtree as of the whole

@@ -28,6 +28,10 @@ class Host(Protocol):
 
     def replace(self, machine: Machine) -> None: ...
 
+    def add_rule(self, kind: str, pattern: str, value: str = "") -> None: ...
+
+    def remove_rules(self, pattern: str) -> int: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:
@@ -131,6 +135,23 @@ def load(host: Host, file: Path) -> None:
     host.replace(state.load(data))
 
 
+def fault(kind: str) -> Callable[[Host, str], None]:
+    return lambda host, pattern: host.add_rule(kind, pattern)
+
+
+def fail(host: Host, pattern: str, errno: str) -> None:
+    host.add_rule("fail", pattern, errno)
+
+
+def policy(host: Host, called: str, path: str = "/") -> None:
+    host.add_rule("policy", path, called)
+
+
+def heal(host: Host, pattern: str) -> None:
+    if not host.remove_rules(pattern):
+        raise refusal(ENOENT, f"nothing was done to {pattern}")
+
+
 COUNT = integer(0, MOST_COUNT)
 YES_OR_NO = integer(0, 1)
 
@@ -171,5 +192,11 @@ VERBS = {
         Verb("advance", advance, (("SECONDS", decimal(MOST_SECONDS, "seconds are meant, as 0.5 or 60")),)),
         Verb("save", save, (("FILE", path),)),
         Verb("load", load, (("FILE", path),)),
+        Verb("hide", fault("hide"), (("PATH", name),)),
+        Verb("truncate", fault("truncate"), (("PATH", name),)),
+        Verb("garble", fault("garble"), (("PATH", name),)),
+        Verb("fail", fail, (("PATH", name), ("ERRNO", name))),
+        Verb("policy", policy, (("NAME", name),), {"path": name}),
+        Verb("heal", heal, (("PATH", name),)),
     )
 }

@@ -19,7 +19,9 @@ def access(tree: Tree, path: str, wanted: int, caller: Caller) -> None:
 
 def truncate(tree: Tree, path: str, caller: Caller) -> None:
     """Whoever may write may truncate, and nothing happens (fs/open.c: vfs_truncate())."""
-    tree.permit(tree.leaf(path), os.W_OK, caller)
+    leaf = tree.leaf(path)
+    tree.rules.check_writable(path)
+    tree.permit(leaf, os.W_OK, caller)
 
 
 def chmod(tree: Tree, path: str, mode: int, caller: Caller) -> None:
@@ -40,6 +42,8 @@ def utimes(tree: Tree, path: str, caller: Caller) -> None:
     Naming times is for the owner (EPERM), "now" for who may write (EACCES); a transport that cannot
     tell the two apart gets EACCES.
     """
+    tree.rules.check_writable(path)
+    caller = tree.rules.as_seen(path, caller)
     if not (caller.root or caller.uid == tree.owner_of(path).uid):
         tree.permit(tree.entry(path), os.W_OK, caller)
 
@@ -66,10 +70,11 @@ def fsync(tree: Tree, path: str) -> None:
         raise error(number)
 
 
-def refuse(call: str, path: str, caller: Caller) -> NoReturn:
+def refuse(tree: Tree, call: str, path: str, caller: Caller) -> NoReturn:
     """A call that would change the directory `path` is in: a key of `Policy.changes`."""
     above = path.rpartition("/")[0]
-    raise error(policy_of(above).changes[call][not caller.root])
+    tree.rules.check_writable(above)
+    raise error(policy_of(above).changes[call][not tree.rules.as_seen(path, caller).root])
 
 
 def rename(tree: Tree, new: str, caller: Caller) -> NoReturn:
@@ -77,12 +82,14 @@ def rename(tree: Tree, new: str, caller: Caller) -> NoReturn:
     try:
         tree.entry(new)
     except FileNotFoundError:
-        refuse("rename", new, caller)
-    refuse("replace", new, caller)
+        refuse(tree, "rename", new, caller)
+    refuse(tree, "replace", new, caller)
 
 
 def _own(tree: Tree, path: str, caller: Caller) -> None:
     # setattr_prepare() after the filesystem had its say
     policy = tree.entry(path).policy
+    tree.rules.check_writable(path)
+    caller = tree.rules.as_seen(path, caller)
     if not policy.attributes_change or not (caller.root or caller.uid == tree.owner_of(path).uid):
         raise error(EPERM)

@@ -15,6 +15,7 @@ from vmfs.tree.entries import Directory, Entry, Leaf, Stat, Symlink
 from vmfs.tree.handle import Handle
 from vmfs.tree.index import Index, Place
 from vmfs.tree.policy import Caller, Policy, error, policy_of
+from vmfs.tree.rules import Rules
 from vmfs.views.entry import Dir, Link
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Tree:
         self._dirs = (*(views.dirs() if dirs is None else dirs), *Control(self).dirs())
         self._modes: dict[str, int] = {}  # where chmod changed it
         self._owners: dict[str, Caller] = {}  # where chown changed it
+        self.rules = Rules()
         self.replace(machine)
 
     def replace(self, machine: Machine) -> None:
@@ -58,12 +60,12 @@ class Tree:
         with self._lock:
             self._advance()
             directory = self.directory(path)
-            return sorted(directory.place.names(), key=directory.policy.order)
+            return sorted(self._names(directory), key=directory.policy.order)
 
     def scandir(self, path: str = "/") -> list[tuple[str, int]]:
         """The names with their file types, S_IFREG, S_IFDIR or S_IFLNK."""
         with self._lock:
-            types = self.directory(path).place.names()
+            types = self._names(self.directory(path))
             return [(name, types[name]) for name in self.listdir(path)]
 
     def read(self, path: str) -> str:
@@ -130,6 +132,7 @@ class Tree:
         wanted = (os.R_OK, os.W_OK, os.R_OK | os.W_OK)[flags & os.O_ACCMODE]
         self.permit(leaf, wanted, caller or self.owner)
         leaf.policy.check_open(leaf.file, leaf.mode, wanted)
+        self.rules.check_open(path)
         if flags & os.O_DIRECT:
             raise error(EINVAL)
         return Handle(self, path, flags)
@@ -140,6 +143,12 @@ class Tree:
         Search permission of the directories above is not asked for; all have it unless chmod
         took it away.
         """
+        caller = self.rules.as_seen(entry.path, caller)
+        self._permit_bits(entry, wanted, caller)
+        if wanted & os.W_OK:
+            self.rules.check_writable(entry.path)
+
+    def _permit_bits(self, entry: Entry, wanted: int, caller: Caller) -> None:
         mode = entry.mode
         if wanted * 0o111 & ~mode == 0:
             return
@@ -190,17 +199,29 @@ class Tree:
         """The whole text, rendered at most once per state of the machine."""
         with self._lock:
             self._advance()
-            return self._render(self.leaf(path))
+            self.rules.check_transfer(path)
+            return self.rules.edited(path, self._render(self.leaf(path)))
 
     def write_bytes(self, path: str, data: bytes, offset: int) -> int:
         """One write(2): how many bytes were taken."""
         with self._lock:
             self._advance()
+            self.rules.check_transfer(path)
             leaf = self.leaf(path)
             return leaf.policy.write(leaf.file, leaf.subject, data, offset)
 
     def size(self, path: str) -> int:
         return len(self.read_bytes(path))
+
+    def add_rule(self, kind: str, pattern: str, value: str = "") -> None:
+        """A policy or fault from now on: see Rules.add(). ValueError."""
+        self.rules.add(kind, pattern, value)
+        self._entries.clear()
+
+    def remove_rules(self, pattern: str) -> int:
+        """How many rules with this pattern there were; "/" means all."""
+        self._entries.clear()
+        return self.rules.remove(pattern)
 
     def _advance(self) -> None:
         if self.elapsed is not None:
@@ -217,9 +238,14 @@ class Tree:
             leaf.stamp = stamp
         return leaf.text
 
+    def _names(self, directory: Directory) -> dict[str, int]:
+        above = directory.path.rstrip("/")
+        names = directory.place.names()
+        return {name: kind for name, kind in names.items() if not self.rules.hides(f"{above}/{name}")}
+
     def _size(self, entry: Entry) -> int:
         if isinstance(entry, Leaf):
-            return len(self._render(entry)) if entry.mode & 0o444 else 0
+            return len(self.rules.edited(entry.path, self._render(entry))) if entry.mode & 0o444 else 0
         return len(entry.target) if isinstance(entry, Symlink) else 0
 
     def _nlink(self, entry: Entry) -> int:
@@ -228,6 +254,8 @@ class Tree:
         return 1
 
     def _find(self, path: str) -> Entry:
+        if self.rules.hides(path):
+            raise error(ENOENT)
         above, _, name = path.rpartition("/")
         policy = policy_of(path)
         if not name:

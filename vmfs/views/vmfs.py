@@ -97,4 +97,9 @@ def clock(machine: Machine) -> str:
     return f"{seconds(machine.clock.uptime_centisecs)}\n"
 
 
-DIRS = (top("/vmfs", File("status", status, timed=True), File("clock", clock, timed=True)),)
+DIRS = (
+    top("/vmfs", File("status", status, timed=True), File("clock", clock, timed=True)),
+    # `vmfs run` binds these over what shall vanish, and then hides them
+    top("/vmfs/absent", File("file", lambda _: "")),
+    top("/vmfs/absent/directory"),
+)
