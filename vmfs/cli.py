@@ -11,7 +11,7 @@ import os
 import posixpath
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TextIO
 
@@ -108,7 +108,58 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return functools.reduce(lambda done, option: option(done), reversed(options), with_choice)
 
 
-def _tree(choice: Choice) -> Tree:
+class Rule(NamedTuple):
+    """A policy or fault, as Tree.add_rule() takes it."""
+
+    kind: str
+    pattern: str
+    value: str = ""
+
+
+def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that make files fail; the command gets `rules`."""
+
+    @functools.wraps(command)
+    def with_rules(*given: Any, **named: Any) -> Any:
+        kinds = ("policy", "fail", "truncate", "garble", "hide")
+        rules = [_rule(kind, text) for kind in kinds for text in named.pop(kind)]
+        return command(*given, rules=rules, **named)
+
+    options = (
+        click.option(
+            "--policy",
+            multiple=True,
+            metavar="[PATH=]NAME",
+            help="Refuse as bare-metal, container-ro or unprivileged does.",
+        ),
+        click.option("--fail", multiple=True, metavar="PATH=ERRNO", help="Fail opens or reads and writes."),
+        click.option("--truncate", multiple=True, metavar="PATH", help="End the text early."),
+        click.option("--garble", multiple=True, metavar="PATH", help="Give rubbish of the same length."),
+        click.option("--hide", multiple=True, metavar="PATH", help="Take away what a kernel may lack."),
+    )
+    return functools.reduce(lambda done, option: option(done), reversed(options), with_rules)
+
+
+def _rule(kind: str, text: str) -> Rule:
+    path, _, value = text.rpartition("=") if kind in ("policy", "fail") else (text, "", "")
+    return Rule(kind, path or "/" if kind == "policy" else path, value)
+
+
+def _tree(choice: Choice, rules: Sequence[Rule] = ()) -> Tree:
+    from vmfs.tree.rules import Rules
+
+    for rule in rules:  # what is wrong is said before a machine is built
+        try:
+            Rules().add(*rule)
+        except ValueError as fault:
+            raise click.BadParameter(str(fault), param_hint=f"'--{rule.kind}'") from None
+    tree = _chosen(choice)
+    for rule in rules:
+        tree.add_rule(*rule)
+    return tree
+
+
+def _chosen(choice: Choice) -> Tree:
     from vmfs.adapters import clock
 
     try:
@@ -145,6 +196,7 @@ def vmfs(debug: bool) -> None:
 
 @vmfs.command()
 @machine_options
+@rule_options
 @click.option("--subtree", default="/", metavar="PATH", help="Mount this directory of the tree alone.")
 @click.option("--foreground", is_flag=True, help="Serve in this process until the mount ends.")
 @click.option("--allow-other", is_flag=True, help="Let other users in; root's mounts always do.")
@@ -153,13 +205,19 @@ def vmfs(debug: bool) -> None:
 )
 @click.argument("mountpoint")
 def mount(
-    choice: Choice, subtree: str, foreground: bool, allow_other: bool, log_file: str | None, mountpoint: str
+    choice: Choice,
+    rules: list[Rule],
+    subtree: str,
+    foreground: bool,
+    allow_other: bool,
+    log_file: str | None,
+    mountpoint: str,
 ) -> None:
     """Mount a machine on MOUNTPOINT, an empty directory; return once it answers."""
     from vmfs.adapters import mount as daemon
 
     path = daemon.prepare(mountpoint)  # what stands in the way is said before a machine is built
-    tree = _tree(choice)
+    tree = _tree(choice, rules)
     shown = _subtree(tree, subtree)
     log_path = _log_path(log_file)
     if foreground:
@@ -211,6 +269,7 @@ def umount(mountpoint: str) -> None:
 
 @vmfs.command(context_settings={"allow_interspersed_args": False})
 @machine_options
+@rule_options
 @click.option("--only", multiple=True, metavar="PATH", help="Lay over just these files and directories.")
 @click.option("--user", "as_caller", is_flag=True, help="Run COMMAND as yourself, not as uid 0.")
 @click.option(
@@ -218,25 +277,37 @@ def umount(mountpoint: str) -> None:
 )
 @click.argument("command", nargs=-1, metavar="[COMMAND [ARG]...]")
 def run(
-    choice: Choice, only: tuple[str, ...], as_caller: bool, log_file: str | None, command: tuple[str, ...]
+    choice: Choice,
+    rules: list[Rule],
+    only: tuple[str, ...],
+    as_caller: bool,
+    log_file: str | None,
+    command: tuple[str, ...],
 ) -> None:
     """Run COMMAND, by default $SHELL, with the machine in place of the host's; needs no root."""
     from vmfs import namespace
     from vmfs.adapters import mount as daemon
 
     log_path = _log_path(log_file)
+    if as_caller and not any(rule.kind == "policy" for rule in rules):
+        rules = [Rule("policy", "/", "unprivileged"), *rules]
 
     def start(mountpoint: str, on_start: Callable[[], None]) -> int:
         def begin() -> None:
             on_start()
             _log_to(log_path)
 
-        return daemon.mount(_tree(choice), mountpoint, on_start=begin)
+        return daemon.mount(_tree(choice, rules), mountpoint, on_start=begin)
 
     shell = (os.environ.get("SHELL", "/bin/sh"),)
     sys.exit(
         namespace.run(
-            command or shell, start, only=only, as_caller=as_caller, warn=lambda why: _say("warning", why)
+            command or shell,
+            start,
+            only=only,
+            hide=[rule.pattern for rule in rules if rule.kind == "hide"],
+            as_caller=as_caller,
+            warn=lambda why: _say("warning", why),
         )
     )
 

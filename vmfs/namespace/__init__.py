@@ -6,6 +6,7 @@ over the host's files. So the daemon never reads its own.
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 from collections.abc import Callable, Sequence
@@ -26,13 +27,15 @@ def run(
     start_daemon: Callable[[str, Callable[[], None]], int],
     *,
     only: Sequence[str] = (),
+    hide: Sequence[str] = (),
     as_caller: bool = False,
     warn: Callable[[str], None] = lambda _: None,
 ) -> int:
     """The exit status of `command`. NamespaceError: it could not be run.
 
     `start_daemon(mountpoint, on_start)` mounts a machine and returns the daemon's pid once the mount
-    answers; the daemon calls `on_start` before it does anything else.
+    answers; the daemon calls `on_start` before it does anything else. `only` are laid over instead of
+    all there is; what `hide`'s patterns match is taken from the host.
     """
     caller = spaces.leave_the_hosts_mounts()
     machine = base.make()
@@ -46,7 +49,9 @@ def run(
     daemon = start_daemon(machine, on_start)
     spaces.unshare_mounts()
     cover = Cover(machine)
+    cover.vanish(_not_there(cover, only or KERNEL_TARGETS, hide))
     cover.lay_over(only or KERNEL_TARGETS + EXTRA_TARGETS)
+    cover.seal()
     if missing := [path for path in cover.missing if path not in EXTRA_TARGETS]:
         warn(f"the kernel of this host lacks {', '.join(missing)}, and nobody can add a name to /proc")
     keeper_pid, lifeline = keeper.start(cover)
@@ -55,6 +60,13 @@ def run(
     status = child.wait()
     _end(daemon, keeper_pid, lifeline)
     return status
+
+
+def _not_there(cover: Cover, targets: Sequence[str], hide: Sequence[str]) -> list[str]:
+    """What the host has and the machine has not: for want of it, or since it is hidden."""
+    hidden = {found for pattern in hide for found in glob.glob(pattern)} - set(targets)  # noqa: PTH207
+    below = tuple(f"{target}/" for target in targets)
+    return [t for t in (*targets, *hidden) if not cover.has(t) and not t.startswith(below)]
 
 
 def _open_files() -> list[int]:

@@ -23,12 +23,28 @@ class Cover:
 
     def lay_over(self, targets: Iterable[str]) -> None:
         """Bind each; where the host lacks a name, make room for it."""
-        there = [target for target in targets if os.path.lexists(self.machine + target)]
+        there = [target for target in targets if self.has(target)]
         for parent, names in _by_parent(t for t in there if not os.path.lexists(t)).items():
             self._add_names(parent, names)
         for target in there:
             if os.path.lexists(target):
                 self.bind(self.machine + target, target)
+
+    def vanish(self, targets: Iterable[str]) -> None:
+        """Take names away. In /proc, where they stay listed, what they lead to answers ENOENT: see seal()."""
+        there = [target for target in targets if Path(target).exists()]
+        for parent, names in _by_parent(t for t in there if not _has_no_room(t)).items():
+            self.make_room(parent, names)
+        for target in filter(_has_no_room, there):
+            kind = "directory" if Path(target).is_dir() else "file"
+            self.bind(f"{self.machine}/vmfs/absent/{kind}", str(Path(target).resolve()))
+
+    def seal(self) -> None:
+        """From now on what vanished is not to be found: it had to be there to be bound."""
+        Path(f"{self.machine}/vmfs/ctl").write_text("hide /vmfs/absent\n")
+
+    def has(self, target: str) -> bool:
+        return os.path.lexists(self.machine + target)
 
     def bind(self, source: str, target: str) -> None:
         syscalls.bind(source, target)
@@ -43,7 +59,7 @@ class Cover:
                 continue
 
     def _add_names(self, parent: str, names: list[str]) -> None:
-        if _has_no_room(parent) or not Path(parent).is_dir():
+        if _has_no_room(f"{parent}/") or not Path(parent).is_dir():
             self.missing += [f"{parent}/{name}" for name in names]
             return
         self.make_room(parent)
@@ -68,7 +84,7 @@ class Cover:
 
 
 def _has_no_room(path: str) -> bool:
-    return any(path == root or path.startswith(f"{root}/") for root in NO_ROOM)
+    return path.startswith(tuple(f"{root}/" for root in NO_ROOM))
 
 
 def _by_parent(targets: Iterable[str]) -> dict[str, list[str]]:
