@@ -120,11 +120,12 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None) -> int:
 def _inodes_gone(machine: Machine, count: int, node: Node | None) -> int:
     """evict(): an inode takes its security blob along, and until 6.1 its pages."""
     vfs = machine.vfs
-    pages = vfs.cached_inodes * count // max(vfs.unused_inodes, 1)
+    gone = vfs.cached_inodes * count // max(vfs.unused_inodes, 1) if mapping_shrinkable(machine) else 0
+    left = vfs.cached_inodes - gone
     vfs.unused_inodes -= count
-    if pages and mapping_shrinkable(machine):
+    if gone:
         total = filemap.file_lru_pages(machine)
-        filemap.drop_file_pages(machine, total * pages // max(vfs.cached_inodes, 1))
-    vfs.cached_inodes = min(vfs.cached_inodes - pages, vfs.unused_inodes)
+        filemap.drop_file_pages(machine, total * gone // vfs.cached_inodes)
+    vfs.cached_inodes = min(left, vfs.unused_inodes)
     blobs = machine.slab_cache("lsm_inode_cache")
     return slab.free(machine, blobs, count, node) if blobs else 0

@@ -40,17 +40,16 @@ class KmemCache:
 
 
 def alloc(machine: Machine, cache: KmemCache, count: int, nid: int) -> None:
-    """kmem_cache_alloc() `count` times: free objects first, then new slabs."""
-    missing = count - (cache.num_objs - cache.active_objs)
-    if missing > 0:
-        slabs = -(-missing // cache.objects_per_slab)
-        _new_slabs(machine, cache, slabs, nid)
+    """kmem_cache_alloc() `count` times: free objects first, then new slabs. All, or OutOfMemory."""
+    # Reclaim on the way may shrink this very cache, so what is missing is counted again.
+    while (missing := count - (cache.num_objs - cache.active_objs)) > 0:
+        _new_slabs(machine, cache, -(-missing // cache.objects_per_slab), nid)
     cache.active_objs += count
 
 
 def _new_slabs(machine: Machine, cache: KmemCache, slabs: int, nid: int) -> None:
     request = page_alloc.gfp_kernel(machine, nid, slabs, cache.order, cache.reclaimable)
-    for zone, extents in page_alloc.alloc_pages(machine, request):
+    for zone, extents in machine.alloc_pages(request):
         zone.slab[cache.reclaimable] = Extents.concat([zone.slab[cache.reclaimable], extents])
         machine.node(zone.nid).mod_state(cache.item, extents.pages)
         cache.nodes[zone.nid] = cache.nodes.get(zone.nid, 0) + (extents.pages >> cache.order)
