@@ -10,30 +10,33 @@ from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
+    from vmfs.mm.swapfile import SwapArea
     from vmfs.mm.tasks import Task
 
 
-def unuse(machine: Machine, pages: int) -> None:
-    """Bring `pages` swapped pages back: those of no task first, then each task's in order of pid.
+def unuse(machine: Machine, area: SwapArea) -> None:
+    """Bring an area's pages back: those of no task first, then each task's in order of pid.
 
-    Which area a page is in is not kept. OutOfMemory when they do not fit.
+    Which area a page is in is not kept. OutOfMemory when they do not fit; what did stays.
     """
-    for use, swapped in machine.swapped.items():
-        share = min(pages, swapped)
-        _swap_in(machine, use, None, machine.default_nid, share)
-        machine.swapped[use] -= share
-        pages -= share
-    for task in machine.tasks.values():
-        for use, swapped in task.swapped.items():
-            share = min(pages, swapped)
-            _swap_in(machine, use, task, task.nid, share)
-            task.swapped[use] -= share
-            pages -= share
+    owners: list[tuple[Task | None, dict[Use, int]]] = [(None, machine.swapped)]
+    owners += [(task, task.swapped) for task in machine.tasks.values()]
+    for task, swapped in owners:
+        for use in list(swapped):
+            for portion in page_alloc.portions(machine, min(area.used, swapped[use])):
+                _swap_in(machine, use, task, portion)
+                swapped[use] -= portion
+                area.used -= portion
 
 
-def _swap_in(machine: Machine, use: Use, task: Task | None, nid: int, pages: int) -> None:
-    request = page_alloc.gfp_highuser_movable(machine, nid, pages)
-    for zone, extents in page_alloc.alloc_pages(machine, request):
+def _swap_in(machine: Machine, use: Use, task: Task | None, pages: int) -> None:
+    request = page_alloc.gfp_highuser_movable(machine, task.nid if task else machine.default_nid, pages)
+    try:
+        parts = page_alloc.alloc_pages(machine, request)
+    except page_alloc.OutOfMemory as short:
+        page_alloc.free_by_zone(machine, short.parts)
+        raise
+    for zone, extents in parts:
         node = machine.node(zone.nid)
         batch = Batch(use, extents, task)
         filemap.charge(machine, node, batch, batch.pages)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
+from vmfs.kernel import Feature
 from vmfs.mm import memory, page_alloc
 
 if TYPE_CHECKING:
@@ -32,47 +34,68 @@ def nr_swap_pages(machine: Machine) -> int:
 
 
 def get_swap_pages(machine: Machine, pages: int) -> int:
-    """Take up to `pages` slots, the highest priority first; equal priorities in order of activation."""
+    """Take up to `pages` slots, the highest priority first; areas of one priority take turns."""
     left = pages
-    for area in sorted(machine.swap_areas, key=lambda a: -a.priority):
-        share = min(left, area.pages - area.used)
-        area.used += share
-        left -= share
+    for areas in _by_priority(machine):
+        for index, area in enumerate(sorted(areas, key=lambda a: a.pages - a.used)):
+            share = min(left // (len(areas) - index), area.pages - area.used)
+            area.used += share
+            left -= share
     return pages - left
 
 
 def free_swap_pages(machine: Machine, pages: int) -> None:
     """Give slots back, the lowest priority first: what was taken last."""
-    for area in sorted(machine.swap_areas, key=lambda a: a.priority):
-        share = min(pages, area.used)
-        area.used -= share
-        pages -= share
+    for areas in reversed(_by_priority(machine)):
+        for index, area in enumerate(sorted(areas, key=lambda a: a.used)):
+            share = min(pages // (len(areas) - index), area.used)
+            area.used -= share
+            pages -= share
+
+
+def _by_priority(machine: Machine) -> list[list[SwapArea]]:
+    """Areas of equal priority together, the highest first."""
+    ordered = sorted(machine.swap_areas, key=lambda area: -area.priority)
+    return [list(areas) for _, areas in groupby(ordered, lambda area: area.priority)]
 
 
 def next_priority(machine: Machine) -> int:
-    """What swapon without a priority gives: -2, -3, … in order of activation."""
+    """What swapon without a priority gives: -2, -3, … in order of activation, or -1 to all."""
+    if machine.kernel.has(Feature.SWAP_PRIORITY_SHARED):
+        return -1
     return min((area.priority for area in machine.swap_areas if area.priority < 0), default=-1) - 1
 
 
 def swapon(machine: Machine, pages: int, name: str, kind: str, priority: int | None) -> SwapArea:
-    """`pages` with the header page. ValueError when the name is in use or nothing is left to use."""
+    """`pages` with the header page. ValueError when the name is in use or nothing is left to use.
+
+    A negative priority is the kernel's to give, as none is.
+    """
     if any(area.name == name for area in machine.swap_areas):
         raise ValueError(f"{name} is a swap area already")
     if pages < 2:
         raise ValueError("a swap area needs two pages: one is its header")
-    area = SwapArea(name, kind, pages - 1, 0, next_priority(machine) if priority is None else priority)
+    if priority is None or priority < 0:
+        priority = next_priority(machine)
+    area = SwapArea(name, kind, pages - 1, 0, priority)
     machine.swap_areas.append(area)
     return area
 
 
 def swapoff(machine: Machine, name: str) -> None:
-    """try_to_unuse(): KeyError for an unknown name; OutOfMemory, with the area kept, when memory is short."""
+    """KeyError for an unknown name; OutOfMemory, with the area kept, when its pages do not fit in memory.
+
+    Areas with a lower priority of the kernel's own giving move up.
+    """
     area = next((area for area in machine.swap_areas if area.name == name), None)
     if area is None:
         raise KeyError(name)
-    machine.swap_areas.remove(area)
+    index = machine.swap_areas.index(area)
+    del machine.swap_areas[index]  # nothing is swapped out to it from now on
     try:
-        memory.unuse(machine, area.used)
+        memory.unuse(machine, area)
     except page_alloc.OutOfMemory:
-        machine.swap_areas.append(area)
+        machine.swap_areas.insert(index, area)
         raise
+    for other in machine.swap_areas:
+        other.priority += other.priority < area.priority < 0
