@@ -55,6 +55,11 @@ class Buddy:
             return self._runs[migratetype].pages >> MAX_PAGE_ORDER
         return len(self._small[migratetype][order])
 
+    def free_pages_of(self, migratetype: MigrateType) -> int:
+        """Free pages on the lists of one type."""
+        small = sum(len(starts) << order for order, starts in enumerate(self._small[migratetype]))
+        return small + self._runs[migratetype].pages
+
     @property
     def nr_free_pages_blocks(self) -> int:
         """Free pages in blocks of pageblock size and more (NR_FREE_PAGES_BLOCKS)."""
@@ -176,6 +181,8 @@ class Buddy:
         for o in range(order, NR_PAGE_ORDERS):
             if want <= 0:
                 break
+            if not self._listed(o, migratetype):
+                continue
             head = self._pop(o, -(-want >> o), migratetype)
             have = head.pages
             if have > want:
@@ -186,6 +193,12 @@ class Buddy:
         got = Extents.concat(parts)
         self.nr_free_pages -= got.pages
         return got
+
+    def _listed(self, order: int, migratetype: MigrateType) -> int:
+        """Whether a list is empty: 0 when it is."""
+        return len(
+            self._runs[migratetype].start if order == MAX_PAGE_ORDER else self._small[migratetype][order]
+        )
 
     def _pop(self, order: int, blocks: int, migratetype: MigrateType) -> Extents:
         """The first blocks of a list, as many as there are."""
@@ -299,7 +312,10 @@ class Buddy:
 
     def _insert(self, starts: Pfns, order: int, migratetype: MigrateType) -> None:
         lists = self._small[migratetype]
-        lists[order] = np.sort(np.concatenate((lists[order], starts)), kind="stable")
+        if not len(lists[order]):
+            lists[order] = np.sort(starts) if len(starts) > 1 else starts
+        else:
+            lists[order] = np.sort(np.concatenate((lists[order], starts)), kind="stable")
 
     def _insert_runs(self, runs: Extents, migratetype: MigrateType) -> None:
         self._runs[migratetype] = Extents.concat([self._runs[migratetype], runs]).coalesced()

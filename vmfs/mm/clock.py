@@ -19,5 +19,6 @@ class Clock:
     def uptime_centisecs(self) -> int:
         return self.microsecs // 10_000
 
-    def advance(self, seconds: float) -> None:
-        self.microsecs += round(seconds * 1_000_000)
+    def after(self, seconds: float) -> int:
+        """The microsecond that many seconds from now."""
+        return self.microsecs + round(seconds * 1_000_000)

@@ -13,6 +13,7 @@ Pfns = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 _NONE: Pfns = np.empty(0, np.int64)
+_FEW = 4  # runs up to which plain integers are faster than arrays
 _LAST_PFN = 1 << 52  # beyond every physical address
 
 
@@ -129,6 +130,8 @@ class Extents(NamedTuple):
 
         The runs are aligned to `1 << order` at both ends. mm/page_alloc.c: split the other way round.
         """
+        if len(self.start) <= _FEW:
+            return self._few_aligned(order)
         low, high = self.start.copy(), self.end
         small: list[Pfns] = []
         for o in range(order):
@@ -141,3 +144,26 @@ class Extents(NamedTuple):
             small.append(np.concatenate((starts, high[tail])))
         whole = high > low
         return small, Extents(low[whole], (high - low)[whole])
+
+    def _few_aligned(self, order: int) -> tuple[list[Pfns], Extents]:
+        # The same in plain integers: arrays cost more than they save on a run or two.
+        heads: list[list[int]] = [[] for _ in range(order)]
+        tails: list[list[int]] = [[] for _ in range(order)]
+        whole: list[tuple[int, int]] = []
+        for start, length in zip(self.start.tolist(), self.length.tolist(), strict=True):
+            low, high = start, start + length
+            for o in range(order):
+                if low & (1 << o) and low + (1 << o) <= high:
+                    heads[o].append(low)
+                    low += 1 << o
+                if high & (1 << o) and high - (1 << o) >= low:
+                    high -= 1 << o
+                    tails[o].append(high)
+            if high > low:
+                whole.append((low, high - low))
+        small = [
+            np.array(head + tail, np.int64) if head or tail else _NONE
+            for head, tail in zip(heads, tails, strict=True)
+        ]
+        runs = np.array(whole, np.int64).reshape(-1, 2)
+        return small, Extents(runs[:, 0].copy(), runs[:, 1].copy()) if whole else Extents.empty()

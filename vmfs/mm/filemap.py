@@ -95,14 +95,16 @@ def write(machine: Machine, pages: int, files: int, nid: int) -> None:
     _tree_nodes(machine, pages, files, nid)
     for portion in page_alloc.portions(machine, pages):
         for zone, batch in _add_to_page_cache(machine, Use.FILE, portion, nid):
-            _mark_dirty(machine.node(zone.nid), zone, batch)
+            _mark_dirty(machine, machine.node(zone.nid), zone, batch)
             lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
+        writeback.dirtied(machine)
         writeback.balance_dirty_pages(machine)
 
 
-def _mark_dirty(node: Node, zone: Zone, batch: Batch) -> None:
+def _mark_dirty(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
     """folio_account_dirtied()"""
     batch.dirty = batch.pages
+    batch.dirtied_centisecs = machine.clock.uptime_centisecs
     node.mod_state(Item.NR_DIRTY, batch.dirty)
     node.mod_state(Item.NR_DIRTIED, batch.dirty)
     zone.mod_state(Item.NR_ZONE_WRITE_PENDING, batch.dirty)

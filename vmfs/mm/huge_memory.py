@@ -13,7 +13,7 @@ _SMALL_MACHINE_PAGES = 512 << (20 - PAGE_SHIFT)
 
 @dataclass(slots=True, eq=False)
 class Khugepaged:
-    """mm/khugepaged.c; `order` is that of a PMD-sized page. Nothing is collapsed in the background."""
+    """mm/khugepaged.c; `order` is that of a PMD-sized page."""
 
     order: int
     defrag: int = 1

@@ -56,12 +56,13 @@ _ZONE_ITEMS = (
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Pages of one owner on one list of one zone. `dirty` of them await writeback."""
+    """Pages of one owner on one list of one zone. `dirty` of them await writeback since an uptime."""
 
     use: Use
     extents: Extents
     task: Task | None = None
     dirty: int = 0
+    dirtied_centisecs: int = 0
 
     @property
     def pages(self) -> int:
@@ -129,7 +130,7 @@ def split(batch: Batch, pages: int) -> Batch:
     head, batch.extents = batch.extents.take(pages)
     dirty = max(batch.dirty - batch.pages, 0)
     batch.dirty -= dirty
-    return Batch(batch.use, head, batch.task, dirty)
+    return Batch(batch.use, head, batch.task, dirty, batch.dirtied_centisecs)
 
 
 def remove_task(node: Node, zone: Zone, task: Task) -> list[Batch]:
@@ -145,3 +146,19 @@ def remove_task(node: Node, zone: Zone, task: Task) -> list[Batch]:
             queue.extend(others)
             gone += mine
     return gone
+
+
+def take_task(node: Node, zone: Zone, lru: Lru, task: Task, pages: int) -> list[Batch]:
+    """Up to `pages` anonymous pages of a task from one list, the newest first."""
+    queue = zone.lru.lists[lru]
+    taken: list[Batch] = []
+    for batch in reversed([each for each in queue if each.task is task and each.use is Use.ANON]):
+        if pages <= 0:
+            break
+        head = split(batch, pages)
+        if head is batch:
+            queue.remove(batch)
+        taken.append(head)
+        pages -= head.pages
+    update_lru_size(node, zone, lru, -sum(batch.pages for batch in taken))
+    return taken

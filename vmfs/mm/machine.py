@@ -23,14 +23,15 @@ from vmfs.mm import (
     state,
     swapfile,
     tasks,
+    timer,
     vmscan,
     wmark,
     wmark_restore,
-    writeback,
 )
 from vmfs.mm import fragment as fragmenting
 from vmfs.mm.clock import Clock
 from vmfs.mm.cpu import CpuStat
+from vmfs.mm.growth import Growth
 from vmfs.mm.huge_memory import TransparentHugePages
 from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.ksm import Ksm
@@ -90,7 +91,8 @@ class Machine:
     def _counts(self, snapshot: Snapshot) -> None:
         self._events = np.zeros(columns(Scope.EVENT), np.int64)
         build.fill_counts(self._events, Scope.EVENT, snapshot.events)
-        self.dirtied_centisecs = 0  # when pages were dirtied last
+        self.flushed_centisecs: int | None = None  # when the flusher ran last, while it has work
+        self.compacted_at: tuple[int, ...] = ()  # what was free when kcompactd had done its work
         self.buffers = snapshot.buffers
         self.swapcache = snapshot.swapcache
         self.committed_as = snapshot.committed_as
@@ -119,6 +121,7 @@ class Machine:
         self._node_by_nid = {node.nid: node for node in self.nodes}
         self.fallback = fallback_order(self.nodes)
         self.tasks: dict[int, Task] = {}
+        self.growth = Growth()
         self.next_pid = self.cpu_stat.first_pid
         wmark_restore.restore(self, snapshot)
         self._protections_are_stale = True
@@ -238,7 +241,6 @@ class Machine:
             wmark.setup_per_zone_lowmem_reserve(self)
             self._protections_are_stale = False
         settings.store(self, holder, name, value)
-        vmscan.wakeup_all_kswapds(self)
         self.touch()
 
     # -- verbs -------------------------------------------------------------------------------
@@ -290,7 +292,6 @@ class Machine:
     def write_files(self, pages: int, files: int = 1, nid: int | None = None) -> None:
         """File data is written: dirty pages, then writeback above the background threshold."""
         filemap.write(self, pages, files, self._nid(nid))
-        self.dirtied_centisecs = self.clock.uptime_centisecs
         self.touch()
 
     def slab_alloc(self, cache: KmemCache, count: int) -> None:
@@ -340,11 +341,8 @@ class Machine:
         return oom_kill.out_of_memory(self)
 
     def tick(self, seconds: float) -> None:
-        """The only way time passes."""
-        self.clock.advance(seconds)
-        moved = tasks.grow(self, seconds)
-        if writeback.wb_workfn(self) or moved:
-            self.touch()
+        """The only way time passes. How it is cut makes no difference: 0.3 and 0.7 are 1."""
+        timer.run_until(self, self.clock.after(seconds))
 
     def _nid(self, nid: int | None) -> int:
         if nid is not None and nid not in self._node_by_nid:

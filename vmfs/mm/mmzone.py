@@ -10,6 +10,7 @@ import numpy as np
 
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm.extents import Extents
+from vmfs.mm.fresh import Fresh
 from vmfs.mm.vmstat import COLUMN, Counts, Item, Scope, columns
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ class Zone:
     present_pages: int
     managed_pages: int
     cma_pages: int
-    free_area: Buddy
+    buddy: Buddy
     pageset: PerCpuPages
-    lru: LruVec
+    lruvec: LruVec
     watermark: Watermark = field(default_factory=Watermark)
     watermark_boost: int = 0
     lowmem_reserve: tuple[int, ...] = ()
@@ -91,6 +92,21 @@ class Zone:
     other: Extents = field(default_factory=Extents.empty)  # the kernel's own, in no counter here
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.ZONE), np.int64))
     numa: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NUMA), np.int64))
+    fresh: Fresh = field(default_factory=Fresh)
+
+    @property
+    def free_area(self) -> Buddy:
+        """The free lists, without the frames that are promised."""
+        if self.fresh.owed:
+            self.fresh.cut(self)
+        return self.buddy
+
+    @property
+    def lru(self) -> LruVec:
+        """The lists of reclaim, with all that tasks were promised."""
+        if self.fresh.shares:
+            self.fresh.settle(self)
+        return self.lruvec
 
     @property
     def populated(self) -> bool:
@@ -116,7 +132,7 @@ class Zone:
     @property
     def free_pages(self) -> int:
         """NR_FREE_PAGES, read through from the free lists."""
-        return self.free_area.nr_free_pages
+        return self.buddy.nr_free_pages - self.fresh.owed
 
     def page_state(self, item: Item) -> int:
         """zone_page_state(), and the zone's NUMA events."""

@@ -13,12 +13,14 @@ class PerCpuPages:
     """Pages by CPU; a CPU without pages has no entry, so 1024 idle CPUs cost nothing.
 
     Two stocks: small pages, whose order and type are not kept, and huge pages. `high` holds the
-    auto-tuned limit of the releases that have one; the rest derive it.
+    auto-tuned limit of the releases that have one; the rest derive it. `expire` counts the seconds
+    down in which a CPU left its list alone.
     """
 
     small: dict[int, Extents] = field(default_factory=dict)
     huge: dict[int, Extents] = field(default_factory=dict)
     high: dict[int, int] = field(default_factory=dict)
+    expire: dict[int, int] = field(default_factory=dict)
 
     def _stock(self, order: int) -> dict[int, Extents]:
         return self.huge if order else self.small
@@ -37,11 +39,13 @@ class PerCpuPages:
         return sum(held.pages for held in self.extents())
 
     def put(self, cpu: int, extents: Extents, order: int = 0) -> None:
+        self.expire.pop(cpu, None)
         stock = self._stock(order)
         stock[cpu] = Extents.concat([extents, stock.get(cpu, Extents.empty())])
 
     def take(self, cpu: int, pages: int, order: int = 0) -> Extents:
         """Up to `pages` pages from the head of a stock."""
+        self.expire.pop(cpu, None)
         stock = self._stock(order)
         head, rest = stock.get(cpu, Extents.empty()).take(pages)
         if len(rest.start):

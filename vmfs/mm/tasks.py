@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from vmfs.mm import filemap, lru, mempolicy, oom_kill, page_alloc, swapfile, util
 from vmfs.mm.extents import Extents
@@ -19,6 +22,9 @@ if TYPE_CHECKING:
 PTRS_PER_PAGE = 512
 KERNEL_STACK_KBYTES = 16
 FIRST_PID = 1000
+
+Pages = TypeVar("Pages", int, npt.NDArray[np.int64])
+"""One number of pages, or a column of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +146,16 @@ def _kernel_stack(machine: Machine, task: Task, kbytes: int) -> None:
 
 def map_page_tables(machine: Machine, task: Task, pages: int) -> None:
     """Tables for `pages` mapped pages in all, in the kernel's order of levels; never fewer than before."""
-    tables = -(-pages // PTRS_PER_PAGE) + -(-pages // PTRS_PER_PAGE**2) + 3
-    more = tables - task.page_tables
+    more = tables_for(pages) - task.page_tables
     if more > 0:
         alloc_other(machine, task.nid, more)
         machine.mod_page_tables(machine.node(task.nid), more)
-        task.page_tables = tables
+        task.page_tables += more
+
+
+def tables_for(pages: Pages) -> Pages:
+    """Page tables of that many mapped pages."""
+    return -(-pages // PTRS_PER_PAGE) + -(-pages // PTRS_PER_PAGE**2) + 3
 
 
 def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
@@ -223,19 +233,13 @@ def exit_task(machine: Machine, task: Task) -> None:
     del machine.tasks[task.pid]
 
 
-def grow(machine: Machine, seconds: float) -> bool:
-    """Every task that grows touches what has come since; True when one did."""
-    growing = [task for task in machine.tasks.values() if task.memory.grow]
-    for task in growing:
-        task.grown += task.memory.grow * seconds
-        pages = int(task.grown)
-        task.grown -= pages
-        if pages and task.pid in machine.tasks:
-            _grow_one(machine, task, pages)
-    return bool(growing)
-
-
-def _grow_one(machine: Machine, task: Task, pages: int) -> None:
+def grow(machine: Machine, task: Task) -> None:
+    """One task touches what a second brings; where there is no memory left, it ends."""
+    task.grown += task.memory.grow
+    pages = int(task.grown)
+    task.grown -= pages
+    if not pages or task.pid not in machine.tasks:
+        return
     try:
         commit(machine, task, pages)
         map_page_tables(machine, task, task.total_vm + pages)
@@ -243,7 +247,12 @@ def _grow_one(machine: Machine, task: Task, pages: int) -> None:
     except page_alloc.OutOfMemory:
         if task.pid in machine.tasks:
             exit_task(machine, task)
-        machine.topology += 1
+
+
+def count_growth(task: Task, pages: int) -> None:
+    """What `grow` changes of the task, where its pages are counted together with those of others."""
+    task.anon += pages
+    task.committed += pages
 
 
 def alloc_other(machine: Machine, nid: int, pages: int) -> None:

@@ -101,6 +101,28 @@ def wakeup_all_kswapds(machine: Machine) -> None:
             wakeup_kswapd(machine, node, highest)
 
 
+def kswapd_is_behind(machine: Machine) -> bool:
+    """Whether a kswapd that has not given up has work: then it tries again every second."""
+    return any(_is_behind(node, machine.zone_index("Movable")) for node in machine.nodes)
+
+
+def _is_behind(node: Node, highest_zoneidx: int) -> bool:
+    return (
+        node.kswapd_failures < MAX_RECLAIM_RETRIES
+        and any(zone.free_pages < wmark.low_wmark_pages(zone) for zone in node.zones if zone.managed_pages)
+        and not pgdat_balanced(node, highest_zoneidx)
+    )
+
+
+def recheck(machine: Machine) -> None:
+    """kswapd(), awake without anybody's call."""
+    highest = machine.zone_index("Movable")
+    for node in machine.nodes:
+        if _is_behind(node, highest):
+            wakeup_kswapd(machine, node, highest)
+    machine.touch()
+
+
 # -- direct and node reclaim -------------------------------------------------------------------
 
 
@@ -195,6 +217,8 @@ def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int)
             target - freed if not freed else freed * shrinker.freeable_pages(machine, node) // max(before, 1)
         )
         freed += shrinker.shrink_slab(machine, node, wanted) if wanted > 0 else 0
+    if freed:
+        node.kswapd_failures = 0  # a kswapd that gave up has hope again
     return freed
 
 

@@ -5,10 +5,12 @@ The disk is as fast as it has to be: what the flusher takes up is written at onc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, page_writeback
-from vmfs.mm.lru import Lru
+from vmfs.mm.lru import Batch, Lru
+from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -25,27 +27,50 @@ def balance_dirty_pages(machine: Machine) -> None:
     _write(machine, dirty_pages(machine) - background)
 
 
-def wb_workfn(machine: Machine) -> bool:
-    """The periodic flusher: pages dirty for longer than dirty_expire_centisecs are written.
+def dirtied(machine: Machine) -> None:
+    """Pages were dirtied: the flusher's timer starts where it is not running (wb_wakeup_delayed())."""
+    if machine.flushed_centisecs is None:
+        machine.flushed_centisecs = machine.clock.uptime_centisecs
 
-    All dirty pages share one age, that of the last write. True when something was written.
+
+def due(machine: Machine) -> int | None:
+    """The second in which the periodic flusher wakes: dirty_writeback_centisecs after the last time."""
+    interval = machine.sysctl.dirty_writeback_centisecs
+    if machine.flushed_centisecs is None or not interval:
+        return None
+    return -(-(machine.flushed_centisecs + interval) // 100)
+
+
+def wb_workfn(machine: Machine) -> None:
+    """The periodic flusher: what has been dirty for dirty_expire_centisecs is written.
+
+    So is what exceeds the background threshold. The timer stops when nothing is dirty.
     """
-    sysctl = machine.sysctl
-    if not machine.dirtied_centisecs or not sysctl.dirty_writeback_centisecs:
-        return False
-    age = machine.clock.uptime_centisecs - machine.dirtied_centisecs
-    if age < sysctl.dirty_expire_centisecs:
-        return False
-    machine.dirtied_centisecs = 0
-    return _write(machine, dirty_pages(machine)) > 0
+    now = machine.clock.uptime_centisecs
+    background, _ = page_writeback.global_dirty_limits(machine)
+    expired = now - machine.sysctl.dirty_expire_centisecs
+    done = _write(machine, dirty_pages(machine), expired)
+    done += _write(machine, dirty_pages(machine) - background)
+    left = any(batch.dirty for _, _, batch in _file_batches(machine))
+    machine.flushed_centisecs = now if left else None
+    if done:
+        machine.touch()
 
 
-def _write(machine: Machine, pages: int) -> int:
-    """Write up to `pages` dirty pages, the oldest first; returns how many."""
-    done = 0
+def _file_batches(machine: Machine) -> Iterator[tuple[Node, Zone, Batch]]:
     for node, zone in machine.zones():
         for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE):
-            for batch in zone.lru.lists[which]:
-                if batch.dirty and done < pages:
-                    done += filemap.write_back(machine, node, zone, batch, pages - done)
+            yield from ((node, zone, batch) for batch in zone.lru.lists[which])
+
+
+def _write(machine: Machine, pages: int, dirtied_before: int | None = None) -> int:
+    """Write up to `pages` dirty pages, the oldest first; returns how many."""
+    done = 0
+    for node, zone, batch in _file_batches(machine):
+        if (
+            batch.dirty
+            and done < pages
+            and (dirtied_before is None or batch.dirtied_centisecs <= dirtied_before)
+        ):
+            done += filemap.write_back(machine, node, zone, batch, pages - done)
     return done

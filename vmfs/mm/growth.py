@@ -1,0 +1,157 @@
+"""Tasks whose memory grows: what one second brings all of them, counted together.
+
+While a zone is far from its watermarks, growth is arithmetic on counters (vmfs/mm/fresh.py holds
+the frames back). Where it is not, every task faults for itself, and kswapd, direct reclaim and the
+OOM killer do to it what they do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vmfs.mm import mempolicy, page_alloc, tasks, wmark
+from vmfs.mm.lru import Lru, update_lru_size
+from vmfs.mm.mmzone import MigrateType, Zone
+from vmfs.mm.vmstat import Item
+from vmfs.mm.zonelist import zonelist
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+    from vmfs.mm.tasks import Task
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True, eq=False)
+class Growers:
+    """The growing tasks of one node, as columns."""
+
+    zone: Zone
+    tasks: list[Task]
+    rate: npt.NDArray[np.float64]
+    carry: npt.NDArray[np.float64]  # Task.grown
+    mapped: Counts  # Task.total_vm
+    tables: Counts  # Task.page_tables
+    free: int  # pages that may be promised before the zone is at its low watermark
+    movable: int
+    unmovable: int
+
+    @classmethod
+    def of(cls, machine: Machine, zone: Zone, growing: list[Task]) -> Growers:
+        highest = machine.zone_index("Movable")
+        return cls(
+            zone,
+            growing,
+            np.array([task.memory.grow for task in growing]),
+            np.array([task.grown for task in growing]),
+            np.array([task.total_vm for task in growing]),
+            np.array([task.page_tables for task in growing]),
+            zone.free_pages - wmark.low_wmark_pages(zone) - zone.lowmem_reserve[highest] - 1,
+            zone.buddy.free_pages_of(MigrateType.MOVABLE) - zone.fresh.movable,
+            zone.buddy.free_pages_of(MigrateType.UNMOVABLE) - zone.fresh.unmovable,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Growth:
+    """Who grows: together, by node, or alone. True as long as `generation` is the machine's."""
+
+    generation: int = -1
+    together: list[Growers] = field(default_factory=list)
+    alone: list[Task] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, machine: Machine) -> Growth:
+        plan = cls(machine.generation)
+        growing = [task for task in machine.tasks.values() if task.memory.grow]
+        for nid in sorted({task.nid for task in growing}):
+            group = [task for task in growing if task.nid == nid and _joins(task)]
+            zone = _zone(machine, nid)
+            if group and zone is not None:
+                plan.together.append(Growers.of(machine, zone, group))
+        joined = {task for growers in plan.together for task in growers.tasks}
+        plan.alone = [task for task in growing if task not in joined]
+        return plan
+
+
+def _joins(task: Task) -> bool:
+    """Small pages of the task's own node that can be reclaimed."""
+    return task.memory.policy != mempolicy.INTERLEAVE and not task.memory.mlock and not task.memory.thp
+
+
+def _zone(machine: Machine, nid: int) -> Zone | None:
+    """The zone of the node that both user pages and page tables come from first, if it is one."""
+    first = zonelist(machine, nid, machine.zone_index("Movable"))[0]
+    kernel = zonelist(machine, nid, machine.zone_index("Normal"))[0]
+    return first if first.nid == nid and first is kernel else None
+
+
+def is_due(machine: Machine) -> bool:
+    """Whether any task grows."""
+    return any(task.memory.grow for task in machine.tasks.values())
+
+
+def second(machine: Machine) -> None:
+    """Every task that grows touches what this second brings."""
+    if machine.growth.generation != machine.generation:
+        machine.growth = Growth.of(machine)
+    plan = machine.growth
+    refused = [task for growers in plan.together if not _together(machine, growers) for task in growers.tasks]
+    before = len(machine.tasks)
+    for task in plan.alone + refused:
+        tasks.grow(machine, task)
+    machine.topology += len(machine.tasks) != before
+    machine.touch()
+    if not plan.alone and not refused:
+        plan.generation = machine.generation
+
+
+def _together(machine: Machine, growers: Growers) -> bool:
+    """Promise what all of them want; False, and nothing done, where the zone is too short of pages."""
+    grown = growers.carry + growers.rate
+    pages = grown.astype(np.int64)
+    mapped = growers.mapped + pages
+    tables = np.where(pages > 0, np.maximum(tasks.tables_for(mapped), growers.tables), growers.tables)
+    want, more = int(pages.sum()), int((tables - growers.tables).sum())
+    if want + more > growers.free or want > growers.movable or more > growers.unmovable:
+        return False
+    _count(machine, growers, want, more)
+    growers.carry, growers.mapped, growers.tables = grown - pages, mapped, tables
+    columns = (pages.tolist(), growers.carry.tolist(), tables.tolist())
+    shares = growers.zone.fresh.shares
+    for task, count, carry, held in zip(growers.tasks, *columns, strict=True):
+        task.grown, task.page_tables = carry, held
+        if count:
+            tasks.count_growth(task, count)
+            shares[task] = shares.get(task, 0) + count
+    return True
+
+
+def _count(machine: Machine, growers: Growers, pages: int, tables: int) -> None:
+    """What as many faults would have counted."""
+    zone, node = growers.zone, machine.node(growers.zone.nid)
+    _promise(machine, zone, pages, tables)
+    update_lru_size(node, zone, machine.new_anon_list, pages)
+    node.mod_state(Item.NR_ANON_PAGES, pages)
+    if tables:
+        machine.mod_page_tables(node, tables)
+    machine.committed_as += pages
+    machine.count_event(Item.PGFAULT, pages)
+    machine.count_event(Item[f"PGALLOC_{zone.event_name}"], pages + tables)
+    page_alloc.zone_statistics(machine, zone, zone, zone.nid, pages + tables)
+    growers.free -= pages + tables
+    growers.movable -= pages
+    growers.unmovable -= tables
+
+
+def _promise(machine: Machine, zone: Zone, pages: int, tables: int) -> None:
+    which: Lru = machine.new_anon_list
+    if zone.fresh.shares and zone.fresh.which is not which:
+        zone.fresh.settle(zone)
+    zone.fresh.which = which
+    zone.fresh.movable += pages
+    zone.fresh.unmovable += tables

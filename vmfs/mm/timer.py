@@ -1,0 +1,60 @@
+"""What the kernel does by itself as time passes, second by second (kernel/time/timer.c).
+
+Work happens at whole seconds of uptime, however the time that passed was cut, and a second in which
+nobody has anything to do costs nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from vmfs.mm import compaction, growth, khugepaged, pcp_drain, vmscan, writeback
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+SECOND_MICROSECS = 1_000_000
+
+
+class Timer(NamedTuple):
+    """`due(machine)` is the second of uptime at which `run(machine)` comes next, or None."""
+
+    due: Callable[[Machine], int | None]
+    run: Callable[[Machine], None]
+
+
+def _next(machine: Machine) -> int:
+    return machine.clock.microsecs // SECOND_MICROSECS + 1
+
+
+def _every_second(busy: Callable[[Machine], bool]) -> Callable[[Machine], int | None]:
+    return lambda machine: _next(machine) if busy(machine) else None
+
+
+TIMERS = (
+    Timer(_every_second(growth.is_due), growth.second),
+    Timer(writeback.due, writeback.wb_workfn),
+    Timer(_every_second(vmscan.kswapd_is_behind), vmscan.recheck),
+    Timer(_every_second(pcp_drain.is_due), pcp_drain.refresh_cpu_vm_stats),
+    Timer(compaction.proactive_due, compaction.kcompactd),
+    Timer(khugepaged.due, khugepaged.khugepaged_do_scan),
+)
+"""In the order in which they run when several are due."""
+
+
+def run_until(machine: Machine, end_microsecs: int) -> None:
+    """Live through the time up to that moment."""
+    clock = machine.clock
+    while True:
+        planned = [(second, timer) for timer in TIMERS if (second := timer.due(machine)) is not None]
+        if not planned:
+            break
+        now = max(min(second for second, _ in planned), _next(machine))
+        if now * SECOND_MICROSECS > end_microsecs:
+            break
+        clock.microsecs = now * SECOND_MICROSECS
+        for second, timer in planned:
+            if second <= now:
+                timer.run(machine)
+    clock.microsecs = end_microsecs
