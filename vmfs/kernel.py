@@ -103,6 +103,16 @@ class Feature(Enum):
     HUGETLB_DEMOTE_BATCHED = ((6, 12), None, None)
     HUGETLB_BOOT_PARALLEL = ((6, 12), None, None)
 
+    # Address spaces: where exec() and mmap() put things, which tables are counted, flags of mappings.
+    BRK_RANDOM_1G = ((6, 1), None, Arch.X86_64)
+    MMAP_ALIGNED_TO_PMD = ((6, 12), None, Arch.X86_64)
+    VDSO_ABOVE_STACK = (None, (6, 1), Arch.X86_64)
+    VVAR_VCLOCK = ((7, 2), None, None)
+    VM_DENYWRITE = (None, (5, 10), None)
+    SOFT_DIRTY = (None, None, Arch.X86_64)
+    PUD_TABLES_COUNTED = ((6, 12), None, None)
+    PGD_TABLES_COUNTED = ((7, 2), None, None)
+
     # Lines, columns and files of the text views.
     MEMINFO_ZSWAP = ((6, 1), None, None)
     SWAPCACHE_GLOBAL = (None, (5, 10), None)
@@ -123,6 +133,10 @@ class Feature(Enum):
     STATUS_KTHREAD = ((6, 12), None, None)
     STATUS_INDIRECT_BRANCH = ((6, 1), None, None)
     STATUS_THREAD_FEATURES = ((6, 12), None, Arch.X86_64)
+    STATUS_UNTAG_MASK = ((6, 12), None, Arch.X86_64)
+    SMAPS_PSS_DIRTY = ((6, 1), None, None)
+    SMAPS_KSM = ((6, 12), None, None)
+    SMAPS_THPELIGIBLE_ALIGNED = ((6, 12), None, None)
     MLOCK_LIMIT_8M = ((6, 1), None, None)
     MEMORY_AUTO_ONLINE = ((6, 12), None, None)
 
