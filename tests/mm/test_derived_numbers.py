@@ -33,6 +33,7 @@ SETS_UP = ("min_free_kbytes", "watermark_scale_factor", "lowmem_reserve_ratio")
 
 
 def set_up(machine):
+    wmark.setup_empty_zones(machine)
     wmark.setup_per_zone_wmarks(machine)
     wmark.setup_per_zone_lowmem_reserve(machine)
     refresh_zone_stat_thresholds(machine)

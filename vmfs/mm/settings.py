@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vmfs.kernel import Feature
-from vmfs.mm import pageset, wmark
+from vmfs.mm import pageset, vmscan, wmark
 from vmfs.mm.huge_memory import ThpSize, TransparentHugePages
 from vmfs.mm.lru_gen import LruGen, capabilities
 from vmfs.mm.mempolicy import DEFAULT_WEIGHT, InterleaveWeight, Mempolicy
@@ -33,11 +33,17 @@ def store(machine: Machine, holder: Any, name: str, value: Any) -> None:
 
 def _min_free_kbytes(machine: Machine, _before: int) -> None:
     machine.sysctl.user_min_free_kbytes = machine.sysctl.min_free_kbytes
-    wmark.setup_per_zone_wmarks(machine)
+    _watermarks_moved(machine)
 
 
 def _watermark_scale_factor(machine: Machine, _before: int) -> None:
+    _watermarks_moved(machine)
+
+
+def _watermarks_moved(machine: Machine) -> None:
+    """The next allocations then wake kswapd where it has work; here at once."""
     wmark.setup_per_zone_wmarks(machine)
+    vmscan.wakeup_all_kswapds(machine)
 
 
 def _lowmem_reserve_ratio(machine: Machine, _before: list[int]) -> None:

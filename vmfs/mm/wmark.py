@@ -53,7 +53,7 @@ def setup_per_zone_wmarks(machine: Machine) -> None:
     """After a change of min_free_kbytes or watermark_scale_factor: all watermarks, without boost."""
     kernel = machine.kernel
     movable = movable_is_highmem(machine)
-    zones = [(zone, _is_clamped(kernel, zone, movable)) for _, zone in machine.zones()]
+    zones = [(zone, _is_clamped(kernel, zone, movable)) for _, zone in machine.zones() if zone.managed_pages]
     lowmem = sum(zone.managed_pages for zone, clamped in zones if not clamped)
     pages_min = machine.sysctl.min_free_kbytes >> KBYTES_SHIFT
     for zone, clamped in zones:
@@ -63,6 +63,15 @@ def setup_per_zone_wmarks(machine: Machine) -> None:
         zone.watermark_boost = 0
     calculate_totalreserve_pages(machine)
     pageset.zone_pcp_update(machine)
+
+
+def setup_empty_zones(machine: Machine) -> None:
+    """The watermarks of zones without memory, which no setting moves: once, at boot."""
+    movable = movable_is_highmem(machine)
+    for _, zone in machine.zones():
+        if not zone.managed_pages:
+            clamped = _is_clamped(machine.kernel, zone, movable)
+            zone.watermark = _watermark(zone, 0, 0, clamped=clamped)
 
 
 def _watermark(zone: Zone, share: int, scale: int, *, clamped: bool) -> Watermark:
@@ -103,6 +112,7 @@ def calculate_totalreserve_pages(machine: Machine) -> None:
         node.totalreserve_pages = sum(
             min(zone.managed_pages, max(zone.lowmem_reserve, default=0) + high_wmark_pages(zone))
             for zone in node.zones
+            if zone.managed_pages
         )
 
 

@@ -21,6 +21,7 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
     Comes after the counters. Nothing prints totalreserve_pages: MemAvailable tells whether it was
     summed while the watermarks were boosted.
     """
+    wmark.setup_empty_zones(machine)
     wmark.setup_per_zone_wmarks(machine)
     wmark.setup_per_zone_lowmem_reserve(machine)
     refresh_zone_stat_thresholds(machine)
