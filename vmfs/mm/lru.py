@@ -91,9 +91,15 @@ def lru_size(zone: Zone, lru: Lru) -> int:
     return zone.page_state(_ZONE_ITEMS[lru])
 
 
+def queue_of(zone: Zone, lru: Lru) -> deque[Batch]:
+    """One list. No growing task is promised pages on those of files, so they need no settling."""
+    file = lru is Lru.INACTIVE_FILE or lru is Lru.ACTIVE_FILE
+    return (zone.lruvec if file else zone.lru).lists[lru]
+
+
 def add(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
     """lruvec_add_folio(): the batch becomes the last to be reclaimed."""
-    zone.lru.lists[lru].append(batch)
+    queue_of(zone, lru).append(batch)
     update_lru_size(node, zone, lru, batch.pages)
 
 
@@ -102,7 +108,7 @@ def take(node: Node, zone: Zone, lru: Lru, pages: int, *, mapped: bool = True) -
 
     Without `mapped` the pages of tasks are passed over and keep their place.
     """
-    queue = zone.lru.lists[lru]
+    queue = queue_of(zone, lru)
     taken: list[Batch] = []
     kept: list[Batch] = []
     while queue and pages > 0:
@@ -137,7 +143,7 @@ def remove_task(node: Node, zone: Zone, task: Task) -> list[Batch]:
     """Every batch of a task, taken off the lists."""
     gone: list[Batch] = []
     for lru in Lru:
-        queue = zone.lru.lists[lru]
+        queue = queue_of(zone, lru)
         mine = [batch for batch in queue if batch.task is task]
         if mine:
             update_lru_size(node, zone, lru, -sum(batch.pages for batch in mine))
@@ -150,7 +156,7 @@ def remove_task(node: Node, zone: Zone, task: Task) -> list[Batch]:
 
 def take_task(node: Node, zone: Zone, lru: Lru, task: Task, pages: int) -> list[Batch]:
     """Up to `pages` anonymous pages of a task from one list, the newest first."""
-    queue = zone.lru.lists[lru]
+    queue = queue_of(zone, lru)
     taken: list[Batch] = []
     for batch in reversed([each for each in queue if each.task is task and each.use is Use.ANON]):
         if pages <= 0:

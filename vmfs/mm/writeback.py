@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, page_writeback
+from vmfs.mm import filemap, lru, page_writeback
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -60,7 +60,7 @@ def wb_workfn(machine: Machine) -> None:
 def _file_batches(machine: Machine) -> Iterator[tuple[Node, Zone, Batch]]:
     for node, zone in machine.zones():
         for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE):
-            yield from ((node, zone, batch) for batch in zone.lru.lists[which])
+            yield from ((node, zone, batch) for batch in lru.queue_of(zone, which))
 
 
 def _write(machine: Machine, pages: int, dirtied_before: int | None = None) -> int:
