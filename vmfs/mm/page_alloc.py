@@ -35,7 +35,10 @@ class OutOfMemory(MemoryError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`count` blocks of `order` wanted on node `nid`; `highest_zoneidx` follows from the GFP flags."""
+    """`count` blocks of `order` wanted on node `nid`; `highest_zoneidx` follows from the GFP flags.
+
+    `cpu_nid` is the node of the CPU that asks, where it is not `nid`.
+    """
 
     nid: int
     order: int
@@ -44,6 +47,7 @@ class Request:
     highest_zoneidx: int
     thisnode: bool = False
     may_oom: bool = True
+    cpu_nid: int | None = None
 
 
 def gfp_kernel(machine: Machine, nid: int, count: int, order: int = 0, reclaimable: bool = False) -> Request:
@@ -121,7 +125,7 @@ def _from_freelists(machine: Machine, request: Request, mark: Mark) -> Parts:
 def _from_zone(machine: Machine, zone: Zone, preferred: Zone, request: Request, mark: Mark) -> Extents:
     allowed = _above_watermark(zone, request, mark)
     if allowed < request.count and vmscan.node_reclaim_allowed(machine, preferred, zone):
-        vmscan.node_reclaim(machine, machine.node(zone.nid), request.count << request.order)
+        vmscan.node_reclaim(machine, machine.node(zone.nid), (request.count - allowed) << request.order)
         allowed = _above_watermark(zone, request, mark)
     count = min(request.count, allowed)
     return rmqueue(machine, zone, preferred, replace(request, count=count)) if count > 0 else Extents.empty()
@@ -148,7 +152,8 @@ def rmqueue(machine: Machine, zone: Zone, preferred: Zone, request: Request) -> 
     else:
         got = _rmqueue_buddy(machine, zone, request, request.count)
     machine.count_event(Item[f"PGALLOC_{zone.event_name}"], got.pages)
-    zone_statistics(machine, preferred, zone, request.nid, got.pages >> order)
+    cpu_nid = request.nid if request.cpu_nid is None else request.cpu_nid
+    zone_statistics(machine, preferred, zone, cpu_nid, got.pages >> order)
     return got
 
 
@@ -256,13 +261,16 @@ def drain_zone_pages(zone: Zone) -> None:
     zone.free_area.free(zone.pageset.drain())
 
 
-def alloc_pages_node(machine: Machine, nid: int, order: int, count: int, *, retry: bool) -> Extents:
+def alloc_pages_node(
+    machine: Machine, nid: int, order: int, count: int, *, retry: bool, cpu_nid: int | None = None
+) -> Extents:
     """As many blocks as one node yields, at most `count`: __GFP_THISNODE, movable.
 
     With `retry` compaction and reclaim are tried (__GFP_RETRY_MAYFAIL), as the kernel does until
     an attempt on the node has failed.
     """
-    request = replace(gfp_highuser_movable(machine, nid, count, order), thisnode=True, may_oom=False)
+    request = gfp_highuser_movable(machine, nid, count, order)
+    request = replace(request, thisnode=True, may_oom=False, cpu_nid=cpu_nid)
     parts: Parts = []
     left = count
     while left:
