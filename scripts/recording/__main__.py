@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -104,4 +105,5 @@ def _machine(
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the machine ends too
     sys.exit(main(prog_name="record"))

@@ -14,7 +14,7 @@ FOLDERS = ("bin", "dev", "mnt", "modules", "proc", "sys")
 
 
 def build(kernel: linux.Linux, program: str, cache: Path) -> bytes:
-    """`program` is what scripts/recording/steps.py compiled. Packed, as the memory it takes shows in watermarks."""
+    """`program` is what scripts/recording/steps.py compiled. Packed: its size shows in watermarks."""
     modules = linux.module_files(kernel)
     order = "\n".join(name for name, _ in modules)
     archive = cpio.archive(

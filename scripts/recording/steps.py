@@ -47,7 +47,7 @@ class Extent:
     def tail(self) -> list[str]:
         """What follows the steps. What the table of writes leaves behind shows in the sequences."""
         table = ["writes"] if self.write_table else []
-        return ["meta", "calls", *table, "sequences", "dmesg\tdmesg-end.txt"]
+        return ["calls", *table, "sequences", "dmesg\tdmesg-end.txt"]
 
 
 def quantities(mebibytes: int, last_node: int, huge_kbytes: int) -> dict[str, int]:
