@@ -13,11 +13,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from errno import EINVAL, EIO
+from stat import S_IFREG
 from typing import Any, NoReturn
 
 import fuse
 
-from vmfs.tree import Caller, Handle, Tree, calls
+from vmfs.adapters.host_status import HostStatus
+from vmfs.tree import Caller, Handle, Stat, Tree, calls
 from vmfs.tree.policy import error
 
 log = logging.getLogger(__name__)
@@ -45,7 +47,7 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         self._tree = tree
         self._root = root.rstrip("/")
         self._ready = ready
-        self._handles: dict[int, Handle] = {}
+        self._handles: dict[int, Handle | HostStatus] = {}
         self._last_handle = 0
         self._mounted = time.time_ns()
 
@@ -65,7 +67,9 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     # Looking
 
     def getattr(self, path: str, _fh: int | None = None) -> dict[str, int]:
-        found = self._tree.stat(self._path(path))
+        return self._attributes(self._tree.stat(self._path(path)))
+
+    def _attributes(self, found: Stat) -> dict[str, int]:
         return {
             "st_mode": found.st_mode,
             "st_nlink": found.st_nlink,
@@ -95,7 +99,9 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     # Reading and writing
 
     def open(self, path: str, flags: int) -> int:
-        handle = self._tree.open(self._path(path), flags, self._caller())
+        return self._keep(self._tree.open(self._path(path), flags, self._caller()))
+
+    def _keep(self, handle: Handle | HostStatus) -> int:
         self._last_handle += 1
         self._handles[self._last_handle] = handle
         return self._last_handle
@@ -177,10 +183,32 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         return Caller(uid, gid, root=uid in (0, self._tree.owner.uid))
 
 
-def serve(tree: Tree, mountpoint: str, root: str, allow_other: bool, ready: Callable[[], None]) -> None:
+class RunAdapter(Adapter):
+    """With the files that `vmfs run` binds over the status of the host's processes."""
+
+    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
+        status = HostStatus.at(self._tree, path)
+        if status is None:
+            return super().getattr(path, fh)
+        owner = self._tree.owner
+        return self._attributes(Stat(S_IFREG | 0o444, 1, owner.uid, owner.gid, len(status.text()), 1024))
+
+    def open(self, path: str, flags: int) -> int:
+        status = HostStatus.at(self._tree, path)
+        return super().open(path, flags) if status is None else self._keep(status)
+
+
+def serve(
+    tree: Tree,
+    mountpoint: str,
+    root: str,
+    allow_other: bool,
+    ready: Callable[[], None],
+    adapter: type[Adapter] = Adapter,
+) -> None:
     """Mount and answer until somebody unmounts, or SIGINT, SIGTERM or SIGHUP comes.
 
     RuntimeError when the mount fails; libfuse has then said why on standard error.
     """
     options = OPTIONS | ({"allow_other": True} if allow_other else {})
-    fuse.FUSE(Adapter(tree, root, ready), mountpoint, foreground=True, nothreads=True, **options)
+    fuse.FUSE(adapter(tree, root, ready), mountpoint, foreground=True, nothreads=True, **options)

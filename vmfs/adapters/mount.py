@@ -44,18 +44,19 @@ def mount(
     subtree: str = "/",
     allow_other: bool = False,
     on_start: Callable[[], None] = lambda: None,
+    for_run: bool = False,
 ) -> int:
     """Start a daemon that shows the tree; returns its process id once the mount answers. MountError.
 
     The daemon has a copy of the machine: what happens to `tree` later is not seen in the mount.
-    `on_start` runs in the daemon before it mounts.
+    `on_start` runs in the daemon before it mounts. `for_run`: with the files that `vmfs run` needs.
     """
     path = prepare(mountpoint)
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _daemon(lambda ready: serve(tree, path, ready, subtree, allow_other), writer, on_start)
+        _daemon(lambda ready: serve(tree, path, ready, subtree, allow_other, for_run), writer, on_start)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         answer = pipe.read()
@@ -66,7 +67,12 @@ def mount(
 
 
 def serve(
-    tree: Tree, path: str, ready: Callable[[], None], subtree: str = "/", allow_other: bool = False
+    tree: Tree,
+    path: str,
+    ready: Callable[[], None],
+    subtree: str = "/",
+    allow_other: bool = False,
+    for_run: bool = False,
 ) -> None:
     """Mount and answer in this process until the mount ends. `path` is from prepare(). MountError."""
     from vmfs.adapters import fuse
@@ -84,7 +90,8 @@ def serve(
 
     gc.freeze()  # the tables and the machine stay: collections need not look at them
     try:
-        fuse.serve(tree, path, subtree, allow_other or os.geteuid() == ROOT_ALLOWS_OTHER, begin)
+        adapter = fuse.RunAdapter if for_run else fuse.Adapter
+        fuse.serve(tree, path, subtree, allow_other or os.geteuid() == ROOT_ALLOWS_OTHER, begin, adapter)
     except RuntimeError:
         if not sockets:
             raise MountError(_reason(said)) from None

@@ -27,7 +27,7 @@ from vmfs.cli.options import (
     say,
     tree_of,
 )
-from vmfs.cli.run import run
+from vmfs.cli.run import enter, run
 
 if TYPE_CHECKING:
     from vmfs.tree import Tree
@@ -203,3 +203,4 @@ def export(choice: Choice, directory: str) -> None:
 
 
 vmfs.add_command(run)
+vmfs.add_command(enter)

@@ -21,22 +21,36 @@ from vmfs.cli.options import (
 )
 
 
+def join_options(command: Callable[..., None]) -> Callable[..., None]:
+    """What both who starts a machine and who joins one may say."""
+    user = click.option("--user", "as_caller", is_flag=True, help="Run COMMAND as yourself, not as uid 0.")
+    seccomp = click.option(
+        "--seccomp/--no-seccomp", default=True, help="Answer sysinfo(2) and its like for the machine."
+    )
+    return user(seccomp(command))
+
+
 @click.command(context_settings={"allow_interspersed_args": False})
 @machine_options
 @rule_options
 @click.option("--only", multiple=True, metavar="PATH", help="Lay over just these files and directories.")
-@click.option("--user", "as_caller", is_flag=True, help="Run COMMAND as yourself, not as uid 0.")
+@click.option("--join", type=int, metavar="PID", help="On the machine of a run that goes on.")
+@join_options
 @log_option
 @click.argument("command", nargs=-1, metavar="[COMMAND [ARG]...]")
 def run(
     choice: Choice,
     rules: list[Rule],
     only: tuple[str, ...],
+    join: int | None,
     as_caller: bool,
+    seccomp: bool,
     log_file: str | None,
     command: tuple[str, ...],
 ) -> None:
     """Run COMMAND, by default $SHELL, with the machine in place of the host's; needs no root."""
+    if join is not None:
+        sys.exit(namespace_enter(join, command, as_caller, seccomp))
     from vmfs import namespace
     from vmfs.adapters import mount as daemon
 
@@ -49,16 +63,41 @@ def run(
             on_start()
             log_to(file)
 
-        return daemon.mount(tree_of(choice, rules), mountpoint, on_start=begin)
+        return daemon.mount(tree_of(choice, rules), mountpoint, on_start=begin, for_run=True)
 
-    shell = (os.environ.get("SHELL", "/bin/sh"),)
     sys.exit(
         namespace.run(
-            command or shell,
+            command or default_command(),
             start,
             only=only,
             hide=[rule.pattern for rule in rules if rule.kind == "hide"],
             as_caller=as_caller,
+            answer_calls=seccomp,
             warn=lambda why: say("warning", why),
         )
     )
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@join_options
+@click.option("--pid", type=int, help="The run, or any process in it [default: the only one].")
+@click.argument("command", nargs=-1, metavar="[COMMAND [ARG]...]")
+def enter(as_caller: bool, seccomp: bool, pid: int | None, command: tuple[str, ...]) -> None:
+    """Run COMMAND, by default $SHELL, on the machine of a `vmfs run` that goes on."""
+    sys.exit(namespace_enter(pid, command, as_caller, seccomp))
+
+
+def namespace_enter(pid: int | None, command: tuple[str, ...], as_caller: bool, seccomp: bool) -> int:
+    from vmfs import namespace
+
+    return namespace.enter(
+        pid,
+        command or default_command(),
+        as_caller=as_caller,
+        answer_calls=seccomp,
+        warn=lambda why: say("warning", why),
+    )
+
+
+def default_command() -> tuple[str, ...]:
+    return (os.environ.get("SHELL") or "/bin/sh",)

@@ -1,0 +1,172 @@
+"""Start a machine and a command on it, or a command on a machine that is there."""
+
+from __future__ import annotations
+
+import glob
+import os
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vmfs.namespace import base, door, keeper, seccomp, spaces, syscalls
+from vmfs.namespace.answers import ANSWERED
+from vmfs.namespace.cover import Cover
+from vmfs.namespace.spaces import Caller, NamespaceError
+from vmfs.namespace.supervise import Child
+from vmfs.namespace.targets import EXTRA_TARGETS, KERNEL_TARGETS
+
+ROOT_VARIABLE = "VMFS_ROOT"
+
+StartDaemon = Callable[[str, Callable[[], None]], int]
+"""(mountpoint, on_start) -> the pid of a daemon that serves a machine there.
+
+It returns once the mount answers; the daemon calls `on_start` before it does anything else.
+"""
+
+
+def run(
+    command: Sequence[str],
+    start_daemon: StartDaemon,
+    *,
+    only: Sequence[str] = (),
+    hide: Sequence[str] = (),
+    as_caller: bool = False,
+    answer_calls: bool = True,
+    warn: Callable[[str], None] = lambda _: None,
+) -> int:
+    """The exit status of `command`. NamespaceError: it could not be run.
+
+    `only` are laid over instead of all there is; what `hide`'s patterns match is taken from the host.
+    """
+    caller = spaces.leave_the_hosts_mounts()
+    machine = base.make()
+    daemon = start_daemon(machine, _at_start_of_daemon())
+    spaces.unshare_mounts()
+    cover = _cover(machine, only, hide, warn)
+    entrance = door.listen(os.getpid())
+    keeper_pid, lifeline = keeper.start(cover, entrance, caller.mapped)
+    entrance.close()
+    status = _command(command, machine, caller if as_caller else None, os.getpid(), answer_calls, warn)
+    os.write(lifeline, keeper.ENDED)
+    os.close(lifeline)
+    os.waitpid(keeper_pid, 0)
+    os.kill(daemon, signal.SIGKILL)  # the machine is memory: there is nothing to be saved
+    os.waitpid(daemon, 0)
+    return status
+
+
+def enter(
+    pid: int | None,
+    command: Sequence[str],
+    *,
+    as_caller: bool = False,
+    answer_calls: bool = True,
+    warn: Callable[[str], None] = lambda _: None,
+) -> int:
+    """The exit status of `command` on the machine of a run: the only one, or the one `pid` belongs to."""
+    client, leader = _find(pid)
+    room = door.ask_to_join(client)
+    client.close()
+    folder = Path.cwd()
+    caller = Caller(os.geteuid(), os.getegid(), room.mapped)
+    try:
+        if room.mapped:
+            syscalls.setns(room.user, syscalls.CLONE_NEWUSER)
+        syscalls.setns(room.mounts, syscalls.CLONE_NEWNS)
+    except OSError as fault:
+        raise NamespaceError(
+            f"cannot join the run {leader}: {fault.strerror}: is it another user's?"
+        ) from None
+    os.chdir(folder)  # by name: it may be one of those that were laid over
+    return _command(command, room.root, caller if as_caller else None, leader, answer_calls, warn)
+
+
+def _at_start_of_daemon() -> Callable[[], None]:
+    parent, files = os.getpid(), _open_files()
+
+    def on_start() -> None:
+        syscalls.die_with_parent(signal.SIGKILL, parent)
+        for file in files:
+            os.close(file)
+
+    return on_start
+
+
+def _open_files() -> list[int]:
+    """What we were given beside standard input, output and error: it is for the command alone."""
+    with os.scandir("/proc/self/fd") as entries:
+        found = [int(entry.name) for entry in entries]
+    return [file for file in found if file > 2 and _is_open(file)]
+
+
+def _is_open(file: int) -> bool:
+    try:
+        os.fstat(file)
+    except OSError:
+        return False
+    return True
+
+
+def _cover(machine: str, only: Sequence[str], hide: Sequence[str], warn: Callable[[str], None]) -> Cover:
+    cover = Cover(machine)
+    cover.vanish(_not_there(cover, only or KERNEL_TARGETS, hide))
+    cover.lay_over(only or KERNEL_TARGETS + EXTRA_TARGETS)
+    cover.seal()
+    if missing := [path for path in cover.missing if path not in EXTRA_TARGETS]:
+        warn(f"the kernel of this host lacks {', '.join(missing)}, and nobody can add a name to /proc")
+    return cover
+
+
+def _not_there(cover: Cover, targets: Sequence[str], hide: Sequence[str]) -> list[str]:
+    """What the host has and the machine has not: for want of it, or since it is hidden."""
+    hidden = {found for pattern in hide for found in glob.glob(pattern)} - set(targets)  # noqa: PTH207
+    below = tuple(f"{target}/" for target in targets)
+    return [t for t in (*targets, *hidden) if not cover.has(t) and not t.startswith(below)]
+
+
+def _command(
+    command: Sequence[str],
+    machine: str,
+    caller: Caller | None,
+    leader: int,
+    answer_calls: bool,
+    warn: Callable[[str], None],
+) -> int:
+    """Run it as `caller`, if there is one, with its calls answered by the keeper of the run `leader`."""
+
+    def prepare() -> None:
+        if not (answer_calls and _is_answered(leader, warn)):
+            syscalls.bind(f"{machine}/vmfs/status.{os.getpid()}", f"/proc/{os.getpid()}/status")
+        if caller:
+            spaces.become_caller_again(caller)
+
+    os.environ[ROOT_VARIABLE] = machine
+    return Child(command, prepare).wait()
+
+
+def _is_answered(leader: int, warn: Callable[[str], None]) -> bool:
+    try:
+        with door.connect(leader) as client:
+            door.hand_over(client, seccomp.notify_of(ANSWERED))
+    except seccomp.Unavailable as why:
+        warn(f"sysinfo(2), CPU affinity and memory policy show this host: {why}")
+        return False
+    return True
+
+
+def _find(pid: int | None) -> tuple[socket.socket, int]:
+    found = [run for run in door.runs() if pid in (None, run) or _is_in(pid, run)]
+    if len(found) == 1:
+        return door.connect(found[0]), found[0]
+    if found:
+        raise NamespaceError(f"several runs go on: name one of {', '.join(map(str, found))}")
+    raise NamespaceError("no run goes on here" if pid is None else f"process {pid} is in no run")
+
+
+def _is_in(pid: int | None, run: int) -> bool:
+    """Whether the process has the mounts of the run."""
+    try:
+        return Path(f"/proc/{pid}/ns/mnt").readlink() == Path(f"/proc/{run}/ns/mnt").readlink()
+    except OSError:
+        return False
