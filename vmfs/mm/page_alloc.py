@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import compaction, vmscan, wmark
+from vmfs.mm import compaction, gfp, vmscan, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.vmstat import Item
@@ -37,7 +37,8 @@ class OutOfMemory(MemoryError):
 class Request:
     """`count` blocks of `order` wanted on node `nid`; `highest_zoneidx` follows from the GFP flags.
 
-    `cpu_nid` is the node of the CPU that asks, where it is not `nid`.
+    `cpu_nid` is the node of the CPU that asks, where it is not `nid`; `gfp_mask` is what the log
+    shows of it.
     """
 
     nid: int
@@ -48,17 +49,22 @@ class Request:
     thisnode: bool = False
     may_oom: bool = True
     cpu_nid: int | None = None
+    gfp_mask: int = gfp.GFP_KERNEL
 
 
 def gfp_kernel(machine: Machine, nid: int, count: int, order: int = 0, reclaimable: bool = False) -> Request:
     """GFP_KERNEL (| __GFP_RECLAIMABLE)"""
     kind = MigrateType.RECLAIMABLE if reclaimable else MigrateType.UNMOVABLE
-    return Request(nid, order, count, kind, machine.zone_index("Normal"))
+    mask = gfp.GFP_KERNEL | (gfp.RECLAIMABLE if reclaimable else 0)
+    return Request(nid, order, count, kind, machine.zone_index("Normal"), gfp_mask=mask)
 
 
-def gfp_highuser_movable(machine: Machine, nid: int, count: int, order: int = 0) -> Request:
-    """GFP_HIGHUSER_MOVABLE: user pages and the page cache."""
-    return Request(nid, order, count, MigrateType.MOVABLE, machine.zone_index("Movable"))
+def gfp_highuser_movable(
+    machine: Machine, nid: int, count: int, order: int = 0, *, zeroed: bool = False
+) -> Request:
+    """GFP_HIGHUSER_MOVABLE: user pages, which are `zeroed`, and the page cache."""
+    mask = gfp.user_page(machine.kernel, zeroed=zeroed)
+    return Request(nid, order, count, MigrateType.MOVABLE, machine.zone_index("Movable"), gfp_mask=mask)
 
 
 def alloc_pages(machine: Machine, request: Request) -> Parts:
@@ -112,23 +118,22 @@ def _from_freelists(machine: Machine, request: Request, mark: Mark) -> Parts:
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     parts: Parts = []
     left = request.count
+    reclaimed: set[int] = set()
     for zone in zones:
         if left <= 0:
             break
-        got = _from_zone(machine, zone, zones[0], replace(request, count=left), mark)
-        left -= got.pages >> request.order
-        if got.pages:
+        asked = replace(request, count=left)
+        missing = left - _above_watermark(zone, asked, mark)
+        # The kernel reclaims for each page and zone anew; for a row of pages once a node is enough.
+        if missing > 0 and zone.nid not in reclaimed and vmscan.node_reclaim_allowed(machine, zones[0], zone):
+            reclaimed.add(zone.nid)
+            vmscan.node_reclaim(machine, machine.node(zone.nid), missing << request.order)
+        count = min(left, _above_watermark(zone, asked, mark))
+        if count > 0:
+            got = rmqueue(machine, zone, zones[0], replace(request, count=count))
+            left -= got.pages >> request.order
             parts.append((zone, got))
-    return parts
-
-
-def _from_zone(machine: Machine, zone: Zone, preferred: Zone, request: Request, mark: Mark) -> Extents:
-    allowed = _above_watermark(zone, request, mark)
-    if allowed < request.count and vmscan.node_reclaim_allowed(machine, preferred, zone):
-        vmscan.node_reclaim(machine, machine.node(zone.nid), (request.count - allowed) << request.order)
-        allowed = _above_watermark(zone, request, mark)
-    count = min(request.count, allowed)
-    return rmqueue(machine, zone, preferred, replace(request, count=count)) if count > 0 else Extents.empty()
+    return [(zone, got) for zone, got in parts if got.pages]
 
 
 def _above_watermark(zone: Zone, request: Request, mark: Mark) -> int:

@@ -147,14 +147,14 @@ def node_reclaim_allowed(machine: Machine, preferred: Zone, zone: Zone) -> bool:
     node = machine.node(zone.nid)
     if node.cpus and zone.nid != preferred.nid:
         return False
-    return _worth_reclaiming(machine, node) != (False, False)
+    return _above_ratios(machine, node) != (0, 0)
 
 
-def _worth_reclaiming(machine: Machine, node: Node) -> tuple[bool, bool]:
-    """Page cache above min_unmapped_ratio, reclaimable slab above min_slab_ratio."""
-    cache = node_pagecache_reclaimable(machine, node) > wmark.min_unmapped_pages(machine, node)
-    slab = node.page_state(Item.NR_SLAB_RECLAIMABLE) > wmark.min_slab_pages(machine, node)
-    return cache, slab
+def _above_ratios(machine: Machine, node: Node) -> tuple[int, int]:
+    """Pages of page cache above min_unmapped_ratio, of reclaimable slab above min_slab_ratio."""
+    cache = node_pagecache_reclaimable(machine, node) - wmark.min_unmapped_pages(machine, node)
+    slab = node.page_state(Item.NR_SLAB_RECLAIMABLE) - wmark.min_slab_pages(machine, node)
+    return max(cache, 0), max(slab, 0)
 
 
 def node_pagecache_reclaimable(machine: Machine, node: Node) -> int:
@@ -170,22 +170,26 @@ def node_pagecache_reclaimable(machine: Machine, node: Node) -> int:
 
 
 def node_reclaim(machine: Machine, node: Node, want: int) -> int:
-    """__node_reclaim(): both the lists and the slab caches, as far as they are above their ratios."""
+    """__node_reclaim(), as often as an allocation of `want` pages would call it; returns the pages freed.
+
+    Each call of the kernel frees SWAP_CLUSTER_MAX pages from both the lists and the slab caches and
+    is not made once both are down to their ratios.
+    """
     mode = machine.sysctl.zone_reclaim_mode
-    cache, slab = _worth_reclaiming(machine, node)
     control = ScanControl(
         machine.zone_index("Movable"),
         may_unmap=bool(mode & RECLAIM_UNMAP),
         may_swap=bool(mode & RECLAIM_UNMAP),
         may_writepage=bool(mode & RECLAIM_WRITE),
-        slab=slab,
+        slab=False,
     )
-    target = max(want, SWAP_CLUSTER_MAX)
-    freed = shrink_node(machine, node, control, target) if cache else 0
-    if slab and freed < target:
-        freed += shrinker.shrink_slab(machine, node, target - freed)
-    item = Item.ZONE_RECLAIM_SUCCESS if freed >= want else Item.ZONE_RECLAIM_FAILED
-    machine.count_event(item, 1)
+    cache, slab = _above_ratios(machine, node)
+    wanted = max(want, SWAP_CLUSTER_MAX)
+    share = min(1.0, wanted / max(cache + slab, 1))
+    freed = shrink_node(machine, node, control, int(cache * share)) if cache else 0
+    freed += shrinker.shrink_slab(machine, node, int(slab * share))
+    machine.count_event(Item.ZONE_RECLAIM_SUCCESS, freed // SWAP_CLUSTER_MAX)
+    machine.count_event(Item.ZONE_RECLAIM_FAILED, int(freed < want))
     return freed
 
 
