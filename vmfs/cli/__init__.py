@@ -27,7 +27,7 @@ from vmfs.cli.options import (
     say,
     tree_of,
 )
-from vmfs.cli.run import enter, run
+from vmfs.cli.run import doctor, enter, run
 
 if TYPE_CHECKING:
     from vmfs.tree import Tree
@@ -202,5 +202,5 @@ def export(choice: Choice, directory: str) -> None:
     plain.export(tree_of(choice), directory)
 
 
-vmfs.add_command(run)
-vmfs.add_command(enter)
+for command in (run, enter, doctor):
+    vmfs.add_command(command)

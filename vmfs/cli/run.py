@@ -63,6 +63,7 @@ def run(
             on_start()
             log_to(file)
 
+        daemon.prepare(mountpoint)  # what stands in the way is said before a machine is built
         return daemon.mount(tree_of(choice, rules), mountpoint, on_start=begin, for_run=True)
 
     sys.exit(
@@ -85,6 +86,23 @@ def run(
 def enter(as_caller: bool, seccomp: bool, pid: int | None, command: tuple[str, ...]) -> None:
     """Run COMMAND, by default $SHELL, on the machine of a `vmfs run` that goes on."""
     sys.exit(namespace_enter(pid, command, as_caller, seccomp))
+
+
+@click.command()
+def doctor() -> None:
+    """Say what `vmfs run` needs, what is found here and what to do. Exit 1 when it cannot work."""
+    from vmfs.namespace.doctor import FALLBACK, checks
+
+    found = checks()
+    rows = [("requirement", "", "found", "fix")]
+    rows += [(c.requirement, "ok" if c.fine else "NO" if c.needed else "--", c.found, c.fix) for c in found]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for *columns, fix in rows:
+        cells = (cell.ljust(width) for cell, width in zip(columns, widths, strict=True))
+        click.echo("  ".join((*cells, fix)).rstrip())
+    if not all(check.fine for check in found if check.needed):
+        click.echo(f"vmfs run cannot work here. What can: {FALLBACK}.")
+        sys.exit(1)
 
 
 def namespace_enter(pid: int | None, command: tuple[str, ...], as_caller: bool, seccomp: bool) -> int:

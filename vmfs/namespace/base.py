@@ -19,7 +19,7 @@ KEPT = ("proc", "sys")
 
 
 def make() -> str:
-    """Mount an empty directory for the machine; returns its path. NamespaceError.
+    """Mount an empty directory for the machine; returns its path. NamespaceError, OSError.
 
     Beside it `host/proc` and `host/sys` stay uncovered for as long as the namespace lives: the kernel
     lets nobody mount a proc or sysfs who could see more there than in those already visible.

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vmfs.namespace import base, door, keeper, seccomp, spaces, syscalls
+from vmfs.namespace import base, doctor, door, keeper, seccomp, spaces, syscalls
 from vmfs.namespace.answers import ANSWERED
 from vmfs.namespace.cover import Cover
 from vmfs.namespace.spaces import Caller, NamespaceError
@@ -40,7 +40,11 @@ def run(
     `only` are laid over instead of all there is; what `hide`'s patterns match is taken from the host.
     """
     caller = spaces.leave_the_hosts_mounts()
-    machine = base.make()
+    try:
+        machine = base.make()
+    except OSError as fault:
+        why = doctor.why_no_mount(str(fault.strerror))
+        raise NamespaceError(f"cannot mount {fault.filename}: {doctor.one_line(why)}") from None
     daemon = start_daemon(machine, _at_start_of_daemon())
     spaces.unshare_mounts()
     cover = _cover(machine, only, hide, warn)

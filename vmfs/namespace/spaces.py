@@ -28,24 +28,28 @@ def leave_the_hosts_mounts() -> Caller:
     Whoever may not have that becomes uid 0 of a user namespace first, where everybody may. What the
     host mounts later is still seen here. Only a process of one thread can do it. NamespaceError.
     """
+    try:
+        return try_leaving_the_hosts_mounts()
+    except OSError as fault:
+        from vmfs.namespace import doctor
+
+        why = doctor.why_no_namespace(str(fault.strerror))
+        raise NamespaceError(f"no namespace of its own: {doctor.one_line(why)}") from None
+
+
+def try_leaving_the_hosts_mounts() -> Caller:
+    """The same with the kernel's reason: OSError."""
     caller = Caller(os.geteuid(), os.getegid(), mapped=False)
     try:
         syscalls.unshare(syscalls.CLONE_NEWNS)
     except OSError as fault:
         if fault.errno != EPERM:
-            raise _refused(fault) from None
+            raise
         caller = caller._replace(mapped=True)
-        _become_root_of_a_user_namespace(caller)
-    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
-    return caller
-
-
-def _become_root_of_a_user_namespace(caller: Caller) -> None:
-    try:
         syscalls.unshare(syscalls.CLONE_NEWUSER | syscalls.CLONE_NEWNS)
         _map_ids(0, caller.uid, 0, caller.gid)
-    except OSError as fault:
-        raise _refused(fault) from None
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
+    return caller
 
 
 def become_caller_again(caller: Caller) -> None:
@@ -64,7 +68,3 @@ def _map_ids(uid: int, outer_uid: int, gid: int, outer_gid: int) -> None:
 def unshare_mounts() -> None:
     """From here on this process has its mounts apart from those of the processes it leaves behind."""
     syscalls.unshare(syscalls.CLONE_NEWNS)
-
-
-def _refused(fault: OSError) -> NamespaceError:
-    return NamespaceError(f"no user namespace: {fault.strerror}: vmfs doctor says why and what to do")
