@@ -1,4 +1,7 @@
-"""Imports point down only: cli -> adapters -> tree -> control -> views -> mm -> spec -> kernel."""
+"""Imports point down only:
+
+cli -> adapters -> scenario -> tree -> control -> views -> mm -> spec -> kernel.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ LAYERS = (
     {"views", "boot"},
     {"control"},
     {"tree", "capture"},
+    {"scenario"},
     {"adapters", "namespace"},
     {"cli"},
     {"__main__", "__init__"},
@@ -29,6 +33,8 @@ ONLY_USER = {
     "fuse": "adapters/fuse.py",
     "pyfakefs": "adapters/fakefs.py",
     "click": "cli",
+    "pyarrow": "scenario/record.py",
+    "yaml": "scenario/nodes.py",
     "numpy": "mm/",
 }
 """A library -> the only place that may import it."""

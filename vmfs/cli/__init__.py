@@ -28,6 +28,7 @@ from vmfs.cli.options import (
     tree_of,
 )
 from vmfs.cli.run import doctor, enter, run
+from vmfs.cli.scenario import scenario
 
 if TYPE_CHECKING:
     from vmfs.tree import Tree
@@ -204,3 +205,4 @@ def export(choice: Choice, directory: str) -> None:
 
 for command in (run, enter, doctor):
     vmfs.add_command(command)
+vmfs.add_command(scenario)

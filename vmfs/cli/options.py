@@ -38,6 +38,7 @@ class Choice(NamedTuple):
     kernel: str | None
     seed: int | None
     clock: str
+    scenario: str | None = None
 
 
 def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,6 +67,7 @@ def machine_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--clock", default="real", show_default=True, metavar="real|Nx|manual", help="How time passes."
         ),
+        click.option("--scenario", metavar="NAME|FILE", help="What happens to the machine as time passes."),
     )
     return functools.reduce(lambda done, option: option(done), reversed(options), with_choice)
 
@@ -128,7 +130,22 @@ def _chosen(choice: Choice) -> Tree:
         elapsed = clock.parse(choice.clock)
     except ValueError as fault:
         raise click.BadParameter(str(fault), param_hint="'--clock'") from None
+    if choice.scenario is not None:
+        return _living(choice, choice.scenario, elapsed)
     return _captured(choice, elapsed) if choice.capture else _described(choice, elapsed)
+
+
+def _living(choice: Choice, name: str, elapsed: Elapsed | None) -> Tree:
+    """A machine with a scenario; the options of the command line go before what the scenario says."""
+    from vmfs import scenario
+
+    found = scenario.load(name)
+    seed = found.seed if choice.seed is None else choice.seed
+    machine = choice.machine or (None if choice.capture else found.machine)
+    whole = Choice(machine, choice.capture, choice.kernel or found.kernel, seed, choice.clock)
+    tree = _captured(whole, elapsed) if choice.capture else _described(whole, elapsed)
+    scenario.attach(tree, found)
+    return tree
 
 
 def _described(choice: Choice, elapsed: Elapsed | None) -> Tree:

@@ -55,6 +55,17 @@ class Control:
 
 def run(host: Host, line: str) -> str:
     """One control line, not a blank one; its answer with a newline, or ""."""
+    verb, operands, keys = _parsed(host, line)
+    answer = _call(verb, host, operands, keys)
+    return "" if answer is None else f"{answer}\n"
+
+
+def check(host: Host, line: str) -> None:
+    """OSError for a line that is refused whatever the machine's state."""
+    _parsed(host, line)
+
+
+def _parsed(host: Host, line: str) -> tuple[Verb, list[Any], dict[str, Any]]:
     try:
         words = shlex.split(line)
     except ValueError as fault:
@@ -62,8 +73,7 @@ def run(host: Host, line: str) -> str:
     verb = VERBS.get(words[0])
     if verb is None:
         raise refusal(EINVAL, f"{words[0]}: no such verb; there are {', '.join(VERBS)}")
-    answer = _call(verb, host, *_arguments(verb, host.machine, words[1:]))
-    return "" if answer is None else f"{answer}\n"
+    return verb, *_arguments(verb, host.machine, words[1:])
 
 
 def _arguments(verb: Verb, machine: Machine, words: list[str]) -> tuple[list[Any], dict[str, Any]]:

@@ -28,6 +28,8 @@ class Host(Protocol):
 
     def replace(self, machine: Machine) -> None: ...
 
+    def tick(self, seconds: float) -> None: ...
+
     def add_rule(self, kind: str, pattern: str, value: str = "") -> None: ...
 
     def remove_rules(self, pattern: str) -> int: ...
@@ -113,7 +115,7 @@ def oom(host: Host) -> int:
 def advance(host: Host, seconds: float) -> None:
     if host.elapsed is not None:
         raise refusal(EINVAL, "the clock runs by itself: mount with --clock manual")
-    host.machine.tick(seconds)
+    host.tick(seconds)
 
 
 def save(host: Host, file: Path) -> None:

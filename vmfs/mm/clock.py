@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 
 @dataclass(slots=True)
@@ -22,3 +23,10 @@ class Clock:
     def after(self, seconds: float) -> int:
         """The microsecond that many seconds from now."""
         return self.microsecs + round(seconds * 1_000_000)
+
+
+class Timetable(Protocol):
+    """What is to happen to a machine as its time passes; saved with it."""
+
+    def advance(self, tree: Any, seconds: float) -> None:
+        """Instead of `Machine.tick`: `tree` shows the machine."""

@@ -29,7 +29,7 @@ from vmfs.mm import (
     wmark_restore,
 )
 from vmfs.mm import fragment as fragmenting
-from vmfs.mm.clock import Clock
+from vmfs.mm.clock import Clock, Timetable
 from vmfs.mm.cpu import CpuStat
 from vmfs.mm.growth import Growth
 from vmfs.mm.huge_memory import TransparentHugePages
@@ -67,6 +67,7 @@ class Machine:
         self.topology = 0
         self.zone_names = zone_names(self.kernel)
         self.clock = Clock(snapshot.uptime_centisecs * 10_000)
+        self.timetable: Timetable | None = None
         self._settings(snapshot)
         self._counts(snapshot)
         self._memory(snapshot)

@@ -223,11 +223,23 @@ class Tree:
         self._entries.clear()
         return self.rules.remove(pattern)
 
+    def tick(self, seconds: float) -> None:
+        """Time passes for the machine, with what its timetable holds."""
+        with self._lock:
+            if self.machine.timetable is None:
+                self.machine.tick(seconds)
+            else:
+                elapsed, self.elapsed = self.elapsed, None  # what happens now takes no time
+                try:
+                    self.machine.timetable.advance(self, seconds)
+                finally:
+                    self.elapsed = elapsed
+
     def _advance(self) -> None:
         if self.elapsed is not None:
             seconds = self.elapsed()
             if seconds:
-                self.machine.tick(seconds)
+                self.tick(seconds)
 
     def _render(self, leaf: Leaf) -> bytes:
         if leaf.file.read is None:
