@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vmfs.namespace import base, doctor, door, keeper, seccomp, spaces, syscalls
+from vmfs.namespace import base, cpusets, doctor, door, keeper, seccomp, spaces, syscalls
 from vmfs.namespace.answers import ANSWERED
 from vmfs.namespace.cover import Cover
 from vmfs.namespace.spaces import Caller, NamespaceError
@@ -116,6 +116,8 @@ def _cover(machine: str, only: Sequence[str], hide: Sequence[str], warn: Callabl
     cover = Cover(machine)
     cover.vanish(_not_there(cover, only or KERNEL_TARGETS, hide))
     cover.lay_over(only or KERNEL_TARGETS + EXTRA_TARGETS)
+    if not only:
+        cpusets.lay_over(cover)
     cover.seal()
     if missing := [path for path in cover.missing if path not in EXTRA_TARGETS]:
         warn(f"the kernel of this host lacks {', '.join(missing)}, and nobody can add a name to /proc")
