@@ -103,20 +103,23 @@ def add(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
     update_lru_size(node, zone, lru, batch.pages)
 
 
-def take(node: Node, zone: Zone, lru: Lru, pages: int, *, mapped: bool = True) -> list[Batch]:
+def take(
+    node: Node, zone: Zone, lru: Lru, pages: int, *, mapped: bool = True, dirty: bool = True
+) -> list[Batch]:
     """isolate_lru_folios(): up to `pages` pages from the head, splitting the last batch.
 
-    Without `mapped` the pages of tasks are passed over and keep their place.
+    Without `mapped` the pages of tasks, without `dirty` those are passed over and keep their place.
     """
     queue = queue_of(zone, lru)
     taken: list[Batch] = []
     kept: list[Batch] = []
     while queue and pages > 0:
         batch = queue.popleft()
-        if batch.task is not None and not mapped:
+        most = batch.pages if dirty else batch.pages - batch.dirty
+        if not most or (batch.task is not None and not mapped):
             kept.append(batch)
             continue
-        head = split(batch, pages)
+        head = split(batch, min(pages, most))
         if head is not batch:
             queue.appendleft(batch)
         taken.append(head)

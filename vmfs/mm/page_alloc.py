@@ -184,7 +184,10 @@ def _rmqueue_buddy(machine: Machine, zone: Zone, request: Request, count: int) -
 
 
 def boost_watermark(machine: Machine, zone: Zone, steals: int) -> None:
-    """mm/page_alloc.c: boost_watermark(), once for each block stolen below page block size."""
+    """mm/page_alloc.c: boost_watermark(), once for each block stolen below page block size.
+
+    kswapd is woken by it (ZONE_BOOSTED_WATERMARK), reclaims that much and takes the boost back.
+    """
     factor = machine.sysctl.watermark_boost_factor
     pageblock = 1 << machine.kernel.pageblock_order
     if not steals or not factor or zone.managed_pages < 4 * pageblock:
@@ -192,6 +195,7 @@ def boost_watermark(machine: Machine, zone: Zone, steals: int) -> None:
     high = zone.watermark.high
     limit = max(high * factor // 10000, pageblock) if high else 0
     zone.watermark_boost = min(zone.watermark_boost + steals * pageblock, limit)
+    vmscan.wakeup_kswapd(machine, machine.node(zone.nid), zone.index)
 
 
 def zone_statistics(machine: Machine, preferred: Zone, zone: Zone, nid: int, calls: int) -> None:

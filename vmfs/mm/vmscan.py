@@ -6,7 +6,7 @@ reclaimed in their order; none is found referenced.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, lru, page_alloc, shrinker, swapfile, wmark
@@ -21,6 +21,7 @@ SWAP_CLUSTER_MAX = 32
 MAX_RECLAIM_RETRIES = 16
 DEF_PRIORITY = 12
 RECLAIM_DISTANCE = 30
+MAX_SWAPPINESS = 200
 RECLAIM_ZONE, RECLAIM_WRITE, RECLAIM_UNMAP = 1, 2, 4
 
 
@@ -64,32 +65,43 @@ def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int 
     `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
     much in the meantime.
     """
-    if node.kswapd_failures >= MAX_RECLAIM_RETRIES or (not want and pgdat_balanced(node, highest_zoneidx)):
+    boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
+    balanced = not want and pgdat_balanced(node, highest_zoneidx)
+    if node.kswapd_failures >= MAX_RECLAIM_RETRIES or (balanced and not boosts):
         return
-    _balance_pgdat(machine, node, ScanControl(highest_zoneidx, kswapd=True), want)
-
-
-def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int) -> None:
     machine.count_event(Item.PAGEOUTRUN, 1)
-    boosts = {zone: zone.watermark_boost for zone in node.zones}
+    control = ScanControl(highest_zoneidx, kswapd=True)
+    if balanced:
+        boosted = replace(control, may_swap=False, may_writepage=False)
+        shrink_node(machine, node, boosted, sum(boosts.values()))
+    else:
+        progress = _balance_pgdat(machine, node, control, want)
+        node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
+    for zone, boost in boosts.items():
+        zone.watermark_boost -= min(zone.watermark_boost, boost)
+
+
+def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int) -> int:
+    """Returns the pages freed."""
     progress = 0
     while want > 0 or not pgdat_balanced(node, control.highest_zoneidx):
         zones = [z for z in node.zones if z.managed_pages and z.index <= control.highest_zoneidx]
         need = max(min((_deficit(zone, control.highest_zoneidx) for zone in zones), default=0), 0)
-        listed = _reclaimable(zones)
+        listed = _reclaimable(machine, zones)
         target = max(need, min(want, listed // 8), listed // 256, SWAP_CLUSTER_MAX)
         freed = shrink_node(machine, node, control, target)
         progress += freed
         want -= freed
         if not freed:
             break
-    node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
-    for zone, boost in boosts.items():
-        zone.watermark_boost -= min(zone.watermark_boost, boost)
+    return progress
 
 
-def _reclaimable(zones: list[Zone]) -> int:
-    return sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE))
+def _reclaimable(machine: Machine, zones: list[Zone]) -> int:
+    """Pages on the lists that can go: of files, and as many anonymous ones as there is swap for."""
+    file = sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE))
+    anon = sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON))
+    return file + min(anon, swapfile.nr_swap_pages(machine))
 
 
 def wakeup_all_kswapds(machine: Machine) -> None:
@@ -234,8 +246,8 @@ def _scan_order(machine: Machine, zones: list[Zone], control: ScanControl) -> tu
     """
     if not control.may_swap or not swapfile.nr_swap_pages(machine):
         return (False,)
-    if machine.lru_gen.enabled:
-        return (False, True)  # the oldest generations of files go first as long as swappiness is not extreme
+    if machine.lru_gen.enabled:  # the oldest generations of files go first but for the extremes
+        return {0: (False,), MAX_SWAPPINESS: (True, False)}.get(machine.sysctl.swappiness, (False, True))
     inactive_file = sum(lru.lru_size(zone, Lru.INACTIVE_FILE) for zone in zones)
     file = inactive_file + sum(lru.lru_size(zone, Lru.ACTIVE_FILE) for zone in zones)
     free = sum(zone.free_pages for zone in zones)
@@ -281,7 +293,7 @@ def _shrink_list(
     machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
 ) -> int:
     """shrink_inactive_list(); pages of the active list are deactivated on the way."""
-    batches = lru.take(node, zone, which, pages)
+    batches = lru.take(node, zone, which, pages, mapped=control.may_unmap, dirty=control.may_writepage)
     count = sum(batch.pages for batch in batches)
     if which in (Lru.ACTIVE_ANON, Lru.ACTIVE_FILE):
         machine.count_event(Item.PGDEACTIVATE, count)

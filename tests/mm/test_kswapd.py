@@ -1,0 +1,116 @@
+"""What wakes kswapd, how far it goes, and what it may take."""
+
+import pytest
+
+from tests.small_machine import NODE_PAGES, small_machine
+from vmfs.mm import vmscan, wmark
+from vmfs.mm.check import check
+from vmfs.mm.page_alloc import OutOfMemory
+from vmfs.mm.vmscan import ScanControl
+from vmfs.mm.vmstat import Item
+
+
+def one_node(release=(6, 1), **sysctl):
+    return small_machine(release, nodes=1, **({"min_free_kbytes": 16384} | sysctl))
+
+
+def normal(machine):
+    return next(zone for _, zone in machine.zones() if zone.name == "Normal")
+
+
+def file_pages(machine):
+    return machine.global_page_state(Item.NR_FILE_PAGES)
+
+
+def test_a_boost_costs_page_cache_and_is_taken_back():
+    machine = one_node()
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.read_files(NODE_PAGES // 4)
+    machine.slab_caches.clear()
+    before, zone = file_pages(machine), normal(machine)
+    zone.watermark_boost = 1024
+    vmscan.wakeup_kswapd(machine, machine.nodes[0], zone.index)
+
+    assert zone.watermark_boost == 0
+    assert 0 < before - file_pages(machine) <= 1024 + 64
+    assert machine.event(Item.PAGEOUTRUN) == 1
+
+
+def test_stealing_blocks_leaves_no_boost_behind():
+    machine = one_node()
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.fragment(1.0)  # every page block is of the unmovable type
+    machine.read_files(1000)
+
+    assert normal(machine).watermark_boost == 0
+    assert machine.event(Item.PAGEOUTRUN) > 0
+
+
+def test_many_anonymous_pages_are_swapped_out_in_few_rounds(monkeypatch):
+    rounds = []
+    real = vmscan.shrink_node
+    monkeypatch.setattr(vmscan, "shrink_node", lambda *args: rounds.append(args) or real(*args))
+    machine = one_node()
+    machine.swapon(2 * NODE_PAGES, "/swap")
+    task = machine.start("hog", anon=2 * NODE_PAGES)
+
+    assert task.swap > NODE_PAGES
+    assert len(rounds) < 200
+
+
+@pytest.mark.parametrize(("dirty", "mapped"), [(True, False), (False, True)])
+def test_what_may_not_be_touched_keeps_its_place(dirty, mapped):
+    machine = one_node()
+    if dirty:
+        machine.set_sysctl("dirty_background_ratio", 90)
+        machine.set_sysctl("dirty_ratio", 95)
+        machine.write_files(5000)
+    if mapped:
+        machine.start("reader", file=5000)
+    machine.read_files(3000)
+    control = ScanControl(machine.zone_index("Movable"), may_unmap=not mapped, may_writepage=not dirty)
+    before = file_pages(machine)
+    freed = vmscan.shrink_node(machine, machine.nodes[0], control, 10**6)
+
+    assert freed == before - file_pages(machine)
+    assert file_pages(machine) == 5000
+    assert machine.global_page_state(Item.NR_DIRTY) == (5000 if dirty else 0)
+    check(machine)
+
+
+def test_without_swappiness_the_generations_never_swap():
+    machine = one_node((6, 12), swappiness=0)
+    machine.lru_gen.enabled = 7
+    machine.swapon(NODE_PAGES, "/swap")
+    with pytest.raises(OutOfMemory):
+        machine.start("hog", anon=NODE_PAGES + 5000)
+    assert machine.event(Item.PSWPOUT) == 0
+
+    machine.set_sysctl("swappiness", 1)
+    machine.start("hog", anon=NODE_PAGES + 5000)
+    assert machine.event(Item.PSWPOUT) > 0
+
+
+def test_full_swappiness_swaps_before_it_drops_files():
+    machine = one_node((6, 12), swappiness=200)
+    machine.lru_gen.enabled = 7
+    machine.swapon(NODE_PAGES, "/swap")
+    machine.start("idle", anon=NODE_PAGES // 2)
+    machine.read_files(NODE_PAGES // 3)
+    before = file_pages(machine)
+    machine.start("hog", anon=NODE_PAGES // 3)
+
+    assert machine.event(Item.PSWPOUT) > 0
+    assert file_pages(machine) == before
+
+
+def test_kswapd_stops_at_the_high_watermark_when_min_free_rises_under_a_full_cache():
+    machine = one_node()
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.read_files(2 * NODE_PAGES)
+    machine.set_sysctl("min_free_kbytes", 131072)
+    zone = normal(machine)
+
+    assert wmark.high_wmark_pages(zone) < zone.free_pages < wmark.high_wmark_pages(zone) * 5 // 4
+    assert machine.global_page_state(Item.PGSTEAL_KSWAPD) > 0
+    assert machine.global_page_state(Item.PGSTEAL_DIRECT) == 0
