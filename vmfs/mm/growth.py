@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from vmfs.mm import mempolicy, page_alloc, tasks, wmark
-from vmfs.mm.lru import Lru, update_lru_size
+from vmfs.kernel import Feature
+from vmfs.mm import mempolicy, mmap, page_alloc, pgtable, tasks, util, wmark
+from vmfs.mm.lru import Lru, Use, update_lru_size
 from vmfs.mm.mmzone import MigrateType, Zone
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
@@ -34,8 +35,9 @@ class Growers:
     tasks: list[Task]
     rate: npt.NDArray[np.float64]
     carry: npt.NDArray[np.float64]  # Task.grown
-    mapped: Counts  # Task.total_vm
-    tables: Counts  # Task.page_tables
+    mapped: Counts  # pages of the anonymous mapping
+    end: Counts  # its last address but one
+    tables: tuple[Counts, ...]  # boundaries of tables inside it, by level
     free: int  # pages that may be promised before the zone is at its low watermark
     movable: int
     unmovable: int
@@ -43,13 +45,16 @@ class Growers:
     @classmethod
     def of(cls, machine: Machine, zone: Zone, growing: list[Task]) -> Growers:
         highest = machine.zone_index("Movable")
+        mapped = np.array([mmap.mapped(task, Use.ANON) for task in growing])
+        end = np.array([mmap.layout(machine, task).anon_end for task in growing])
         return cls(
             zone,
             growing,
             np.array([task.memory.grow for task in growing]),
             np.array([task.grown for task in growing]),
-            np.array([task.total_vm for task in growing]),
-            np.array([task.page_tables for task in growing]),
+            mapped,
+            end,
+            pgtable.spanned(machine.kernel, end, mapped),
             zone.free_pages - wmark.low_wmark_pages(zone) - zone.lowmem_reserve[highest] - 1,
             zone.buddy.free_pages_of(MigrateType.MOVABLE) - zone.fresh.movable,
             zone.buddy.free_pages_of(MigrateType.UNMOVABLE) - zone.fresh.unmovable,
@@ -79,8 +84,10 @@ class Growth:
 
 
 def _joins(task: Task) -> bool:
-    """Small pages of the task's own node that can be reclaimed."""
-    return task.memory.policy != mempolicy.INTERLEAVE and not task.memory.mlock and not task.memory.thp
+    """Small pages of the task's own node that can be reclaimed, in a mapping that is there already."""
+    memory = task.memory
+    spreads = memory.policy == mempolicy.INTERLEAVE
+    return not (spreads or memory.mlock or memory.thp) and mmap.mapped(task, Use.ANON) > 0
 
 
 def _zone(machine: Machine, nid: int) -> Zone | None:
@@ -115,20 +122,35 @@ def _together(machine: Machine, growers: Growers) -> bool:
     grown = growers.carry + growers.rate
     pages = grown.astype(np.int64)
     mapped = growers.mapped + pages
-    tables = np.where(pages > 0, np.maximum(tasks.tables_for(mapped), growers.tables), growers.tables)
-    want, more = int(pages.sum()), int((tables - growers.tables).sum())
+    tables = pgtable.spanned(machine.kernel, growers.end, mapped)
+    new = [after - before for after, before in zip(tables, growers.tables, strict=True)]
+    want, more = int(pages.sum()), sum(int(level.sum()) for level in new)
     if want + more > growers.free or want > growers.movable or more > growers.unmovable:
+        return False
+    if not machine.kernel.has(Feature.PUD_TABLES_COUNTED) and any(level.any() for level in new[2:]):
+        return False
+    if not _may_commit(machine, want):
         return False
     _count(machine, growers, want, more)
     growers.carry, growers.mapped, growers.tables = grown - pages, mapped, tables
-    columns = (pages.tolist(), growers.carry.tolist(), tables.tolist())
+    columns = (pages.tolist(), growers.carry.tolist(), zip(*(level.tolist() for level in new), strict=True))
     shares = growers.zone.fresh.shares
-    for task, count, carry, held in zip(growers.tasks, *columns, strict=True):
-        task.grown, task.page_tables = carry, held
+    for task, count, carry, levels in zip(growers.tasks, *columns, strict=True):
+        task.grown = carry
         if count:
             tasks.count_growth(task, count)
             shares[task] = shares.get(task, 0) + count
+        if any(levels):
+            task.tables = task.tables.plus(levels)
     return True
+
+
+def _may_commit(machine: Machine, pages: int) -> bool:
+    """Whether overcommit is sure to allow it; near the limit each task asks for itself."""
+    if machine.sysctl.overcommit_memory != util.OVERCOMMIT_NEVER:
+        return True
+    reserves = machine.sysctl.user_reserve_kbytes + machine.sysctl.admin_reserve_kbytes
+    return machine.committed_as + pages < util.commit_limit(machine) - (reserves >> util.KBYTES_SHIFT)
 
 
 def _count(machine: Machine, growers: Growers, pages: int, tables: int) -> None:

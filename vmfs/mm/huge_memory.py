@@ -69,6 +69,12 @@ class TransparentHugePages:
             thp.use_zero_page = thp.khugepaged.defrag = 0
         return thp
 
+    @property
+    def allows_advised(self) -> bool:
+        """Whether madvise(MADV_HUGEPAGE) brings huge pages: thp_vma_allowable_order()."""
+        pmd = self.sizes[-1].enabled
+        return (self.enabled if pmd == "inherit" else pmd) != "never"
+
     def runs_khugepaged(self, kernel: Kernel) -> bool:
         """mm/khugepaged.c: hugepage_pmd_enabled(); before there were sizes hugepage_flags_enabled()."""
         pmd = self.sizes[-1]

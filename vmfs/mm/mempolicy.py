@@ -43,6 +43,14 @@ def spread(machine: Machine, nid: int, policy: str, pages: int) -> list[tuple[in
     return [(each, count) for each, count in shares if count]
 
 
+def numa_node_id(machine: Machine, nid: int) -> int:
+    """The node of the CPU that a task of node `nid` runs on: its own, or the nearest with CPUs."""
+    nodes = [node for node in machine.nodes if node.cpus]
+    if machine.node(nid).cpus or not nodes:
+        return nid
+    return min(nodes, key=lambda node: (machine.distance(nid, node.nid), node.nid)).nid
+
+
 def node_order(machine: Machine, nid: int, policy: str) -> list[int]:
     """The nodes an allocation of that policy may come from, the nearest first."""
     return [nid] if policy == BIND else [node.nid for node in machine.fallback[nid]]

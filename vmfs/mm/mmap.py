@@ -167,22 +167,22 @@ def _anon_end(machine: Machine, task: Task, mmap_base: int) -> int:
     return (end - size) // huge_bytes * huge_bytes + size
 
 
-def vmas(machine: Machine, task: Task) -> list[Vma]:
-    """All mappings of a task, in order of address."""
+def vmas(machine: Machine, task: Task, grows: int = 0) -> list[Vma]:
+    """All mappings of a task, in order of address; the anonymous one with `grows` more pages."""
     at = layout(machine, task)
     found = [*_of_program(machine.kernel, task, at), *_told(machine, task, at.mmap_base)]
-    if size := mapped(task, Use.ANON) * PAGE_SIZE:
+    if size := mapped(task, Use.ANON, grows) * PAGE_SIZE:
         huge = "hg" if task.memory.thp else "nh"
         found.append(Vma(at.anon_end - size, at.anon_end, "rw-p", (*_locked(task), "ac", huge), Use.ANON))
     found += _special(machine.kernel, at.vdso_end)
     return sorted(found, key=lambda vma: vma.start)
 
 
-def mapped(task: Task, use: Use) -> int:
+def mapped(task: Task, use: Use, grows: int = 0) -> int:
     """Pages that a task has mapped of its own accord: what it was told to, and what it has grown by."""
     memory = task.memory
     if use is Use.ANON:
-        return max(memory.anon, task.anon + task.swapped.get(use, 0))
+        return max(memory.anon, task.anon + task.swapped.get(use, 0)) + grows
     return memory.file if use is Use.FILE else memory.shmem
 
 
@@ -243,8 +243,9 @@ def _told(machine: Machine, task: Task, end: int) -> list[Vma]:
         hstate = machine.default_hstate
         page = PAGE_SIZE << hstate.order
         start = (end - memory.huge * page) // page * page
-        where = ("/anon_hugepage (deleted)", 0, HUGETLB_DEV, hstate)
-        found.append(Vma(start, start + memory.huge * page, "rw-p", ("de", "ht"), None, None, *where))
+        where = ("/anon_hugepage (deleted)", 0, HUGETLB_DEV)
+        end = start + memory.huge * page
+        found.append(Vma(start, end, "rw-p", ("de", "ht"), None, None, *where, hstate))
     return found
 
 

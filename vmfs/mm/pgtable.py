@@ -6,7 +6,11 @@ Tables are made when a page is touched and stay until the task exits.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import mmap
@@ -20,6 +24,8 @@ PTE_SHIFT, PMD_SHIFT, PUD_SHIFT, P4D_SHIFT = 21, 30, 39, 48
 """What a table of each level maps, as a power of two of bytes, on x86-64."""
 
 PTE_SHIFT_I386 = 22  # two levels, 1024 entries each
+
+Addresses = npt.NDArray[np.int64]
 
 Span = tuple[int, int, int]
 """Touched addresses, first and last byte but one, and the power of two of their page size."""
@@ -48,8 +54,12 @@ class Tables(NamedTuple):
         top = self.p4d + self.pgd if kernel.has(Feature.PGD_TABLES_COUNTED) else 0
         return self.pte + self.pmd + (self.pud if kernel.has(Feature.PUD_TABLES_COUNTED) else 0) + top
 
-    def minus(self, other: Tables) -> Tables:
-        return Tables(*(a - b for a, b in zip(self, other, strict=True)))
+    def plus(self, more: Iterable[int]) -> Tables:
+        """With more of the lowest levels."""
+        return Tables(*(a + b for a, b in zip_longest(self, more, fillvalue=0)))
+
+
+NO_TABLES = Tables()
 
 
 def tables(kernel: Kernel, spans: Iterable[Span], *, la57: bool = False) -> Tables:
@@ -76,18 +86,28 @@ def _tables(spans: list[Span], shift: int) -> int:
     return count
 
 
-def touched(machine: Machine, task: Task) -> list[Span]:
+def touched(machine: Machine, task: Task, grows: int = 0) -> list[Span]:
     """What a task has touched since it started, whether or not it is in memory now."""
     spans: list[Span] = []
-    for vma in mmap.vmas(machine, task):
+    for vma in mmap.vmas(machine, task, grows):
         if vma.hstate is not None:
             spans.append((vma.start, vma.end, vma.hstate.order + PAGE_SHIFT))
-        elif vma.use is not None and mmap.mapped(task, vma.use):
+        elif vma.use is not None and mmap.mapped(task, vma.use, grows):
             size = mmap.room(task, vma) << PAGE_SHIFT
             start = vma.end - size if "gd" in vma.flags else vma.start
             spans.append((start, start + size, PAGE_SHIFT))
     return [span for span in spans if span[0] < span[1]]
 
 
-def of_task(machine: Machine, task: Task) -> Tables:
-    return tables(machine.kernel, touched(machine, task), la57=machine.hardware.la57)
+def of_task(machine: Machine, task: Task, grows: int = 0) -> Tables:
+    """The tables of all that a task has touched, `grows` more anonymous pages among it."""
+    return tables(machine.kernel, touched(machine, task, grows), la57=machine.hardware.la57)
+
+
+def spanned(kernel: Kernel, end: Addresses, pages: Addresses) -> tuple[Addresses, ...]:
+    """Boundaries of the tables of each level inside mappings of that many pages that end at `end`.
+
+    A mapping that grows downwards, into addresses where nothing is, needs a table for each more.
+    """
+    shifts = (PTE_SHIFT_I386,) if kernel.has(Feature.HIGHMEM) else (PTE_SHIFT, PMD_SHIFT, PUD_SHIFT)
+    return tuple(((end - 1) >> shift) - ((end - (pages << PAGE_SHIFT)) >> shift) for shift in shifts)

@@ -17,6 +17,8 @@ def count_rss(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
     """add_mm_counter(), and the counters of mapped pages; pages of huge ones end split."""
     if (task := batch.task) is None:
         return
+    if pages < 0:
+        task.hiwater_rss = max(task.hiwater_rss, task.rss)  # update_hiwater_rss()
     if batch.use is Use.ANON:
         task.anon += pages
         if task.thp > task.anon:

@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from vmfs.mm import filemap, lru, mempolicy, oom_kill, page_alloc, swapfile, util
+from vmfs.mm import filemap, lru, mempolicy, mmap, oom_kill, page_alloc, pgtable, swapfile, util
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
+from vmfs.mm.pgtable import NO_TABLES, Tables
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-PTRS_PER_PAGE = 512
 KERNEL_STACK_KBYTES = 16
 FIRST_PID = 1000
-
-Pages = TypeVar("Pages", int, npt.NDArray[np.int64])
-"""One number of pages, or a column of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +39,6 @@ class Memory:
     policy: str = mempolicy.LOCAL
     grow: float = 0.0
 
-    @property
-    def committed(self) -> int:
-        """What counts for overcommit: mappings that may be written and have no file behind them."""
-        return self.anon + self.shmem
-
 
 @dataclass(slots=True, eq=False)
 class Task:
@@ -66,8 +55,9 @@ class Task:
     shmem: int = 0
     swapped: dict[Use, int] = field(default_factory=dict)
     thp: int = 0  # of the anonymous pages, those in huge ones
-    page_tables: int = 0
+    tables: Tables = NO_TABLES
     committed: int = 0
+    hiwater_rss: int = 0  # the most it had in memory before it lost some
     started_centisecs: int = 0
     grown: float = 0.0  # part of a page that is still to come
     hugetlb: HugetlbFile | None = None
@@ -81,8 +71,14 @@ class Task:
         return sum(self.swapped.values())
 
     @property
-    def total_vm(self) -> int:
-        return self.rss + self.swap
+    def page_tables(self) -> int:
+        """Pages of tables, as VmPTE and the OOM killer count them."""
+        return self.tables.mm_pgtables
+
+
+def init(machine: Machine) -> Task:
+    """The first process: it has touched nothing that a capture tells, and nothing kills it."""
+    return Task(1, "/sbin/init", machine.default_nid)
 
 
 def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, uid: int = 0) -> Task:
@@ -92,11 +88,13 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     too small: then the task is gone again and its memory is free.
     """
     nid = machine.default_nid if memory.nid is None else memory.nid
-    _may_commit(machine, memory.committed, uid)
     task = Task(machine.next_pid, name, nid, memory, oom_score_adj, uid)
+    _may_commit(machine, mmap.accounted(mmap.vmas(machine, task)), uid)
     task.started_centisecs = machine.clock.uptime_centisecs
+    _kernel_stack(machine, task, KERNEL_STACK_KBYTES)
     machine.tasks[task.pid] = task
     machine.next_pid += 1
+    machine.topology += 1
     try:
         _touch(machine, task)
     except (page_alloc.OutOfMemory, NoHugePages):
@@ -106,20 +104,22 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     return task
 
 
-def _may_commit(machine: Machine, pages: int, uid: int) -> None:
-    """security_vm_enough_memory_mm() for a mapping of that size."""
-    machine.committed_as += pages
-    enough = util.vm_enough_memory(machine, pages, total_vm=pages, cap_sys_admin=uid == 0)
-    machine.committed_as -= pages
-    if not enough:
-        raise page_alloc.OutOfMemory([])
+def _may_commit(machine: Machine, sizes: list[int], uid: int, total_vm: int = 0) -> None:
+    """security_vm_enough_memory_mm() for mappings of these sizes, one after the other."""
+    before = machine.committed_as
+    for pages in sizes:
+        machine.committed_as += pages
+        total_vm += pages
+        if not util.vm_enough_memory(machine, pages, total_vm=total_vm, cap_sys_admin=uid == 0):
+            machine.committed_as = before
+            raise page_alloc.OutOfMemory([])
+    machine.committed_as = before
 
 
 def _touch(machine: Machine, task: Task) -> None:
     memory = task.memory
-    commit(machine, task, memory.committed)
-    _kernel_stack(machine, task, KERNEL_STACK_KBYTES)
-    map_page_tables(machine, task, memory.committed + memory.file)
+    commit(machine, task, sum(mmap.accounted(mmap.vmas(machine, task))))
+    map_page_tables(machine, task)
     if memory.huge:
         task.hugetlb = HugetlbFile.create(machine.default_hstate)
         nids = mempolicy.node_order(machine, task.nid, memory.policy)
@@ -144,18 +144,13 @@ def _kernel_stack(machine: Machine, task: Task, kbytes: int) -> None:
     machine.node(task.nid).mod_state(Item.NR_KERNEL_STACK, kbytes)
 
 
-def map_page_tables(machine: Machine, task: Task, pages: int) -> None:
-    """Tables for `pages` mapped pages in all, in the kernel's order of levels; never fewer than before."""
-    more = tables_for(pages) - task.page_tables
-    if more > 0:
-        alloc_other(machine, task.nid, more)
-        machine.mod_page_tables(machine.node(task.nid), more)
-        task.page_tables += more
-
-
-def tables_for(pages: Pages) -> Pages:
-    """Page tables of that many mapped pages."""
-    return -(-pages // PTRS_PER_PAGE) + -(-pages // PTRS_PER_PAGE**2) + 3
+def map_page_tables(machine: Machine, task: Task, grows: int = 0) -> None:
+    """The tables that all mappings need when touched; the anonymous one with `grows` more pages."""
+    tables = pgtable.of_task(machine, task, grows)
+    alloc_other(machine, task.nid, tables.pages - task.tables.pages)
+    more = tables.counted(machine.kernel) - task.tables.counted(machine.kernel)
+    machine.mod_page_tables(machine.node(task.nid), more)
+    task.tables = tables
 
 
 def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
@@ -163,27 +158,45 @@ def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
     for portion in page_alloc.portions(machine, pages):
         for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
             _fault_node(machine, task, use, nid, share)
-    machine.count_event(Item.PGFAULT, pages)
     if use is Use.FILE:
         machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
 
 
 def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) -> None:
-    order = machine.kernel.hpage_pmd_order if task.memory.thp and use is Use.ANON else 0
-    huge = pages >> order if order else 0
-    if huge:
-        got = page_alloc.alloc_pages_node(machine, nid, order, huge, retry=False)
-        parts = page_alloc.split_by_zone(machine.node(nid), got)
-        _map(machine, task, use, parts)
-        _count_thp(machine, task, nid, got.pages, huge - (got.pages >> order))
-        pages -= got.pages
+    if task.memory.thp and use is Use.ANON and machine.thp.allows_advised:
+        pages -= _fault_huge(machine, task, nid, pages >> machine.kernel.hpage_pmd_order)
     request = page_alloc.gfp_highuser_movable(machine, nid, pages)
-    strict = replace(request, thisnode=task.memory.policy == mempolicy.BIND)
+    strict = replace(
+        request,
+        thisnode=task.memory.policy == mempolicy.BIND,
+        cpu_nid=mempolicy.numa_node_id(machine, task.nid),
+    )
     parts = oom_kill.alloc_pages_may_oom(machine, strict, task)
     _map(machine, task, use, parts)
-    if task.memory.policy == mempolicy.INTERLEAVE and machine.numa:
-        for zone, extents in parts:
-            zone.mod_state(Item.NUMA_INTERLEAVE, extents.pages if zone.nid == nid else 0)
+    machine.count_event(Item.PGFAULT, pages)
+    _count_interleaved(machine, task, nid, [(zone, extents.pages) for zone, extents in parts])
+
+
+def _fault_huge(machine: Machine, task: Task, nid: int, count: int) -> int:
+    """do_huge_pmd_anonymous_page(), `count` times; returns the pages got."""
+    order = machine.kernel.hpage_pmd_order
+    cpu_nid = mempolicy.numa_node_id(machine, task.nid)
+    got = page_alloc.alloc_pages_node(machine, nid, order, count, retry=False, cpu_nid=cpu_nid)
+    parts = page_alloc.split_by_zone(machine.node(nid), got)
+    _map(machine, task, Use.ANON, parts)
+    done = got.pages >> order
+    _count_thp(machine, task, nid, got.pages, count - done)
+    machine.count_event(Item.PGFAULT, done)
+    _count_interleaved(machine, task, nid, [(zone, extents.pages >> order) for zone, extents in parts])
+    return got.pages
+
+
+def _count_interleaved(machine: Machine, task: Task, nid: int, got: list[tuple[Zone, int]]) -> None:
+    """Calls that an interleaving policy sent to `nid` and that were served there: interleave_hit."""
+    if task.memory.policy == mempolicy.INTERLEAVE and machine.numa and machine.sysctl.numa_stat:
+        for zone, calls in got:
+            if zone.nid == nid:
+                zone.mod_state(Item.NUMA_INTERLEAVE, calls)
 
 
 def _count_thp(machine: Machine, task: Task, nid: int, pages: int, fallbacks: int) -> None:
@@ -227,10 +240,11 @@ def exit_task(machine: Machine, task: Task) -> None:
         task.hugetlb.release(machine)
     swapfile.free_swap_pages(machine, task.swap)
     commit(machine, task, -task.committed)
-    machine.mod_page_tables(machine.node(task.nid), -task.page_tables)
-    free_other(machine, task.nid, task.page_tables)
+    machine.mod_page_tables(machine.node(task.nid), -task.tables.counted(machine.kernel))
+    free_other(machine, task.nid, task.tables.pages)
     _kernel_stack(machine, task, -KERNEL_STACK_KBYTES)
     del machine.tasks[task.pid]
+    machine.topology += 1
 
 
 def grow(machine: Machine, task: Task) -> None:
@@ -241,8 +255,12 @@ def grow(machine: Machine, task: Task) -> None:
     if not pages or task.pid not in machine.tasks:
         return
     try:
+        _may_commit(machine, [pages], task.uid, mmap.sizes(mmap.vmas(machine, task)).total_vm)
+    except page_alloc.OutOfMemory:
+        return  # mmap() says ENOMEM, and it lives on with what it has
+    try:
         commit(machine, task, pages)
-        map_page_tables(machine, task, task.total_vm + pages)
+        map_page_tables(machine, task, pages)
         fault(machine, task, Use.ANON, pages)
     except page_alloc.OutOfMemory:
         if task.pid in machine.tasks:
