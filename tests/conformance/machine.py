@@ -5,9 +5,23 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from typing import Protocol
 
 from vmfs import capture
 from vmfs.tree import Tree
+
+
+class Handle(Protocol):
+    def write(self, data: bytes, offset: int, /) -> int: ...
+
+
+class Files(Protocol):
+    """A Tree, or a mount of one: errors are OSError."""
+
+    def read(self, path: str, /) -> str: ...
+
+    def open(self, path: str, flags: int, /) -> Handle: ...
+
 
 Answer = tuple[str, int, str]
 """The error of open(2), what write(2) returned, its error; an error is its name or ""."""
@@ -29,7 +43,7 @@ def files(step: Path) -> list[str]:
     )
 
 
-def shown(tree: Tree, path: str) -> str:
+def shown(tree: Files, path: str) -> str:
     """The text of a file as the recorder copied it: nothing where it may not be read."""
     try:
         return tree.read(path)
@@ -39,7 +53,7 @@ def shown(tree: Tree, path: str) -> str:
         return f"({name(error)})"
 
 
-def content(tree: Tree, path: str) -> str | None:
+def content(tree: Files, path: str) -> str | None:
     """The text of a file, or None where it cannot be read."""
     try:
         return tree.read(path)
@@ -47,7 +61,7 @@ def content(tree: Tree, path: str) -> str | None:
         return None
 
 
-def write(tree: Tree, path: str, data: bytes) -> Answer:
+def write(tree: Files, path: str, data: bytes) -> Answer:
     """open(2) and one write(2)."""
     try:
         handle = tree.open(path, os.O_WRONLY)

@@ -12,7 +12,6 @@ from tests import recordings
 from tests.conformance import machine
 from tests.conformance.agreement import Agreement
 from tests.conformance.zoneinfo import fixed_values
-from vmfs.tree import Tree
 
 MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "HugePages_", "Hugepagesize", "Hugetlb")
 """Starts of the lines of /proc/meminfo that no traffic moves."""
@@ -24,15 +23,15 @@ TRAFFIC = ("full_scans", "pages_collapsed", "pages_scanned")
 def compare(recording: Path) -> Agreement:
     agreement = Agreement()
     steps = recordings.steps(recording)
-    _one_after_the_other(steps, agreement)
+    replay(machine.of(steps[0]), steps, agreement)
     for before, step in pairwise(steps):
         if _is_writing(step):
             _step(machine.of(before), step, agreement)
     return agreement
 
 
-def _one_after_the_other(steps: list[Path], agreement: Agreement) -> None:
-    tree = machine.of(steps[0])
+def replay(tree: machine.Files, steps: list[Path], agreement: Agreement) -> None:
+    """The writing steps one after the other, on a machine as it was at `00-boot`."""
     for step in steps[1:21]:
         # The huge page loads of 10-14 leave no trace: what they took is given back before 15.
         if _is_writing(step):
@@ -44,7 +43,7 @@ def _is_writing(step: Path) -> bool:
     return step.name < "21" and all(isinstance(a, recordings.Write) for a in recordings.actions(step))
 
 
-def _step(tree: Tree, step: Path, agreement: Agreement) -> None:
+def _step(tree: machine.Files, step: Path, agreement: Agreement) -> None:
     for write in recordings.actions(step):
         assert isinstance(write, recordings.Write)
         ours = machine.write(tree, write.path, write.payload)
