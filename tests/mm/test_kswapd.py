@@ -114,3 +114,16 @@ def test_kswapd_stops_at_the_high_watermark_when_min_free_rises_under_a_full_cac
     assert wmark.high_wmark_pages(zone) < zone.free_pages < wmark.high_wmark_pages(zone) * 5 // 4
     assert machine.global_page_state(Item.PGSTEAL_KSWAPD) > 0
     assert machine.global_page_state(Item.PGSTEAL_DIRECT) == 0
+
+
+def test_direct_reclaim_alone_is_enough_where_kswapd_has_given_up(monkeypatch):
+    machine = one_node()
+    monkeypatch.setattr(vmscan, "wakeup_kswapd", lambda *_: None)
+    machine.read_files(2 * NODE_PAGES)
+    task = machine.start("hog", anon=NODE_PAGES // 2 + 5)
+
+    assert task.rss == NODE_PAGES // 2 + 5
+    assert machine.global_page_state(Item.PGSTEAL_DIRECT) > 0
+    assert machine.event(Item.OOM_KILL) == 0
+    for pages in (1, 5, 40):
+        machine.start("small", anon=pages)

@@ -102,6 +102,16 @@ def _slowpath(machine: Machine, request: Request) -> Parts:
     if not got and request.order:
         got = _direct_compact(machine, request, zones)
     if not got and short and vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, want):
+        got = _after_reclaim(machine, request, zones)
+    return got
+
+
+def _after_reclaim(machine: Machine, request: Request, zones: list[Zone]) -> Parts:
+    """__alloc_pages_direct_reclaim(): what was freed may all lie on per-cpu lists, which are drained then."""
+    got = _from_freelists(machine, request, wmark.min_wmark_pages)
+    if not got:
+        for zone in zones:
+            drain_zone_pages(zone)
         got = _from_freelists(machine, request, wmark.min_wmark_pages)
     return got
 
