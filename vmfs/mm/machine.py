@@ -31,6 +31,7 @@ from vmfs.mm import (
 from vmfs.mm import fragment as fragmenting
 from vmfs.mm.clock import Clock, Timetable
 from vmfs.mm.cpu import CpuStat
+from vmfs.mm.current import INIT, Current
 from vmfs.mm.growth import Growth
 from vmfs.mm.huge_memory import TransparentHugePages
 from vmfs.mm.hugetlb import Hstate
@@ -41,6 +42,7 @@ from vmfs.mm.memory_block import MemoryHotplug
 from vmfs.mm.memory_tiers import MemoryTiers
 from vmfs.mm.mempolicy import Mempolicy
 from vmfs.mm.mmzone import Node, Zone, zone_names
+from vmfs.mm.printk import Log
 from vmfs.mm.psi import Psi
 from vmfs.mm.slab import KmemCache
 from vmfs.mm.snapshot import Snapshot
@@ -68,6 +70,11 @@ class Machine:
         self.zone_names = zone_names(self.kernel)
         self.clock = Clock(snapshot.uptime_centisecs * 10_000)
         self.timetable: Timetable | None = None
+        self.log = Log.of(snapshot.hardware.nr_cpu_ids)
+        for microsecs, level, text in snapshot.log:
+            self.log.emit(level, text, microsecs)
+        self.current: Current = INIT
+        self.panicked = ""  # why the machine stands still
         self._settings(snapshot)
         self._counts(snapshot)
         self._memory(snapshot)
@@ -122,6 +129,7 @@ class Machine:
         self._node_by_nid = {node.nid: node for node in self.nodes}
         self.fallback = fallback_order(self.nodes)
         self.tasks: dict[int, Task] = {}
+        self.reaped: list[tuple[int, str]] = []  # the second of uptime, and what the OOM reaper says then
         self.growth = Growth()
         self.next_pid = self.cpu_stat.first_pid
         wmark_restore.restore(self, snapshot)
@@ -223,6 +231,10 @@ class Machine:
     def new_anon_list(self) -> Lru:
         """Fresh anonymous pages start inactive, or in the youngest generation where lru_gen is on."""
         return Lru.ACTIVE_ANON if self.lru_gen.enabled else Lru.INACTIVE_ANON
+
+    def printk(self, level: int, text: str) -> None:
+        """One record of the kernel's log, of now."""
+        self.log.emit(level, text, self.clock.microsecs)
 
     def touch(self) -> None:
         """The state has changed: every rendered text is stale."""
@@ -339,11 +351,12 @@ class Machine:
         """sysrq-f: kill the worst task; None when there is none to kill."""
         self.topology += 1
         self.touch()
-        return oom_kill.out_of_memory(self)
+        return oom_kill.moom_callback(self)
 
     def tick(self, seconds: float) -> None:
         """The only way time passes. How it is cut makes no difference: 0.3 and 0.7 are 1."""
-        timer.run_until(self, self.clock.after(seconds))
+        if not self.panicked:
+            timer.run_until(self, self.clock.after(seconds))
 
     def _nid(self, nid: int | None) -> int:
         if nid is not None and nid not in self._node_by_nid:

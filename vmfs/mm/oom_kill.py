@@ -1,54 +1,233 @@
-"""The OOM killer: who dies (mm/oom_kill.c)."""
+"""The OOM killer: who dies, and what the log says of it (mm/oom_kill.c, drivers/tty/sysrq.c).
+
+A victim is gone at once. Memory control groups and cpusets do not exist: all tasks are in the root.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import compaction, page_alloc, swapfile, tasks
+from vmfs.mm import compaction, gfp, mempolicy, oom_report, page_alloc, swapfile, tasks, vmscan
+from vmfs.mm.current import KWORKER, Current
+from vmfs.mm.panic import panic
+from vmfs.mm.printk import SECOND, Level
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
     from vmfs.mm.tasks import Task
 
+OOM_SCORE_ADJ_MIN = -1000
+RATELIMIT = 5 * SECOND, 10  # DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST
+PANIC_ALWAYS = 2
+REAPER_DELAY_MICROSECS = 2 * SECOND
+ZAP_NANOSECS = 400  # to free one page of a victim
 
-def oom_badness(machine: Machine, task: Task) -> int | None:
+
+@dataclass(frozen=True, slots=True)
+class OomControl:
+    """struct oom_control: who found no memory, for what. `nids`: a memory policy's nodes, or None.
+
+    `task` is None for a request from outside the machine's tasks, `order` -1 for sysrq-f.
+    """
+
+    current: Current
+    task: Task | None
+    gfp_mask: int
+    order: int
+    highest_zoneidx: int
+    cpu: int
+    nids: tuple[int, ...] | None = None
+
+    @property
+    def is_sysrq_oom(self) -> bool:
+        return self.order == -1
+
+    @property
+    def cause(self) -> str:
+        """What led here, as the call trace shows it."""
+        if self.is_sysrq_oom:
+            return "sysrq"
+        if not self.gfp_mask & gfp.MOVABLE:
+            return "kernel"
+        return "fault" if self.task else "read"
+
+
+def current_of(machine: Machine, task: Task | None) -> Current:
+    if task is None:
+        return machine.current
+    return Current(task.name, task.pid, task.uid, task.oom_score_adj)
+
+
+def oom_badness(machine: Machine, task: Task, totalpages: int | None = None) -> int | None:
     """Pages the task holds, moved by oom_score_adj; None for one that must not be chosen."""
-    if task.oom_score_adj == -1000:
+    if task.oom_score_adj == OOM_SCORE_ADJ_MIN:
         return None
-    total = machine.totalram_pages + swapfile.total_swap_pages(machine)
-    return task.rss + task.swap + task.page_tables + task.oom_score_adj * (total // 1000)
+    if totalpages is None:
+        totalpages = machine.totalram_pages + swapfile.total_swap_pages(machine)
+    return task.rss + task.swap + task.page_tables + task.oom_score_adj * (totalpages // 1000)
 
 
-def select_bad_process(machine: Machine) -> Task | None:
+def constrained(machine: Machine, oc: OomControl) -> bool:
+    """constrained_alloc(): whether a memory policy leaves out nodes with memory."""
+    return oc.nids is not None and any(n.nid not in oc.nids for n in machine.nodes if n.present_pages)
+
+
+def _totalpages(machine: Machine, oc: OomControl) -> int:
+    swap = swapfile.total_swap_pages(machine)
+    if not constrained(machine, oc):
+        return machine.totalram_pages + swap
+    return swap + sum(machine.node(nid).present_pages for nid in oc.nids or ())
+
+
+def eligible(machine: Machine, oc: OomControl) -> list[Task]:
+    """Tasks whose memory could be on the nodes in question (mempolicy_in_oom_domain())."""
+    if not constrained(machine, oc):
+        return list(machine.tasks.values())
+    nids = oc.nids or ()
+    return [t for t in machine.tasks.values() if t.memory.policy != mempolicy.BIND or t.nid in nids]
+
+
+def _select_bad_process(machine: Machine, oc: OomControl) -> Task | None:
     """The highest badness; of equals the latest."""
-    scored = ((oom_badness(machine, task), pid) for pid, task in machine.tasks.items())
+    total = _totalpages(machine, oc)
+    scored = ((oom_badness(machine, task, total), task.pid) for task in eligible(machine, oc))
     best = max(((score, pid) for score, pid in scored if score is not None), default=None)
     return machine.tasks[best[1]] if best else None
 
 
-def out_of_memory(machine: Machine) -> Task | None:
-    """Kill one task; None when there is none to kill."""
-    victim = select_bad_process(machine)
+def out_of_memory(machine: Machine, oc: OomControl) -> Task | None:
+    """Kill one task; None when there is none to kill. Panic, where that is the setting or the only end."""
+    _check_panic_on_oom(machine, oc)
+    task = oc.task
+    if machine.sysctl.oom_kill_allocating_task and task and task.oom_score_adj != OOM_SCORE_ADJ_MIN:
+        _oom_kill_process(machine, oc, task, "Out of memory (oom_kill_allocating_task)")
+        return task
+    victim = _select_bad_process(machine, oc)
     if victim is not None:
-        machine.count_event(Item.OOM_KILL, 1)
-        tasks.exit_task(machine, victim)
+        _oom_kill_process(machine, oc, victim, "Out of memory")
+    elif task is not None or oc.is_sysrq_oom:
+        oom_report.dump_header(machine, oc, None)
+        machine.printk(Level.WARNING, "Out of memory and no killable processes...")
+        if task is not None:
+            raise _panic(machine, oc, "System is deadlocked on memory")
     return victim
 
 
-def alloc_pages_may_oom(
-    machine: Machine, request: page_alloc.Request, current: Task | None = None
-) -> page_alloc.Parts:
-    """__alloc_pages_may_oom(): kill and try again, until it fits or the caller itself is the victim."""
-    parts: page_alloc.Parts = []
-    while True:
-        left = request.count - (sum(extents.pages for _, extents in parts) >> request.order)
+def _check_panic_on_oom(machine: Machine, oc: OomControl) -> None:
+    setting = machine.sysctl.panic_on_oom
+    if oc.is_sysrq_oom or not setting or (setting != PANIC_ALWAYS and constrained(machine, oc)):
+        return
+    oom_report.dump_header(machine, oc, None)
+    kind = "compulsory" if setting == PANIC_ALWAYS else "system-wide"
+    raise _panic(machine, oc, f"Out of memory: {kind} panic_on_oom is enabled")
+
+
+def _panic(machine: Machine, oc: OomControl, message: str) -> Exception:
+    return panic(machine, message, oc.current, oc.cpu, oc.cause)
+
+
+def _oom_kill_process(machine: Machine, oc: OomControl, victim: Task, message: str) -> None:
+    if machine.log.ratelimit("oom_kill_process", *RATELIMIT, machine.clock.microsecs):
+        oom_report.dump_header(machine, oc, victim)
+    machine.count_event(Item.OOM_KILL, 1)
+    machine.printk(Level.ERR, oom_report.killed(machine, message, victim))
+    _wake_oom_reaper(machine, victim)
+    tasks.exit_task(machine, victim)
+
+
+def _wake_oom_reaper(machine: Machine, victim: Task) -> None:
+    """Who takes longer than the reaper waits is told to have been reaped."""
+    if victim.rss * ZAP_NANOSECS // 1000 > REAPER_DELAY_MICROSECS:
+        due = machine.clock.microsecs + REAPER_DELAY_MICROSECS
+        machine.reaped.append((-(-due // SECOND), oom_report.reaped(victim)))
+
+
+def reaper_due(machine: Machine) -> int | None:
+    """The second at which the reaper has done with its next victim."""
+    return machine.reaped[0][0] if machine.reaped else None
+
+
+def oom_reaper(machine: Machine) -> None:
+    """oom_reap_task(): tells of those it is done with."""
+    now = machine.clock.microsecs // SECOND
+    while machine.reaped and machine.reaped[0][0] <= now:
+        machine.printk(Level.INFO, machine.reaped.pop(0)[1])
+    machine.touch()
+
+
+def moom_callback(machine: Machine) -> Task | None:
+    """sysrq-f"""
+    machine.printk(Level.INFO, "sysrq: Manual OOM execution")
+    cpu = machine.hardware.online_cpus[0]
+    oc = OomControl(KWORKER, None, gfp.GFP_KERNEL, -1, machine.zone_index("Normal"), cpu)
+    victim = out_of_memory(machine, oc)
+    if victim is None:
+        machine.printk(Level.INFO, "OOM request ignored. No task eligible")
+    return victim
+
+
+def alloc_in_turns(
+    machine: Machine, request: page_alloc.Request, task: Task | None = None
+) -> Iterator[page_alloc.Parts]:
+    """__alloc_pages_may_oom(): what there is, and after each kill what that brought.
+
+    What was yielded is the caller's, so that the report counts it. OutOfMemory where there is nobody
+    to kill or `task`, which asks, is itself the victim.
+    """
+    left = request.count
+    while left:
         try:
-            return parts + page_alloc.alloc_pages(machine, replace(request, count=left))
+            parts = page_alloc.alloc_pages(machine, replace(request, count=left))
         except page_alloc.OutOfMemory as short:
-            parts += short.parts
-        victim = out_of_memory(machine) if request.order <= compaction.COSTLY_ORDER else None
-        if victim is None or victim is current:
-            page_alloc.free_by_zone(machine, parts, request.order)
+            parts = short.parts
+        left -= sum(extents.pages for _, extents in parts) >> request.order
+        yield parts
+        if left and not _kill_for(machine, request, task):
             raise page_alloc.OutOfMemory([])
+
+
+def _kill_for(machine: Machine, request: page_alloc.Request, task: Task | None) -> bool:
+    """Whether somebody else was killed for it."""
+    current, cpu = current_of(machine, task), machine.cpu_of(request.cpu_nid or request.nid)
+    nids = (request.nid,) if request.thisnode else None
+    oc = OomControl(current, task, request.gfp_mask, request.order, request.highest_zoneidx, cpu, nids)
+    if request.order > compaction.COSTLY_ORDER:
+        oom_report.warn_alloc(machine, oc)
+        return False
+    vmscan.give_up(machine, request)
+    victim = out_of_memory(machine, oc)
+    return victim is not None and victim is not task
+
+
+def alloc_pages_may_oom(machine: Machine, request: page_alloc.Request) -> page_alloc.Parts:
+    """All of a request from outside the machine's tasks, or OutOfMemory and nothing taken."""
+    got: page_alloc.Parts = []
+    try:
+        for parts in alloc_in_turns(machine, request):
+            got += parts
+    except page_alloc.OutOfMemory:
+        page_alloc.free_by_zone(machine, got, request.order)
+        raise
+    return got
+
+
+def is_starved(machine: Machine) -> bool:
+    """Whether tasks run and no zone can give one of them a page."""
+    highest = machine.zone_index("Movable")
+    zones = (zone for _, zone in machine.zones() if zone.managed_pages and zone.index <= highest)
+    return bool(machine.tasks) and not any(page_alloc.has_page(zone, highest) for zone in zones)
+
+
+def starve(machine: Machine) -> None:
+    """A task that runs faults in a page now and then; where it finds none, the killer comes."""
+    task = next(iter(machine.tasks.values()))
+    request = page_alloc.gfp_highuser_movable(machine, task.nid, 1, zeroed=True)
+    try:
+        for parts in alloc_in_turns(machine, request, task):
+            page_alloc.free_by_zone(machine, parts)
+    except page_alloc.OutOfMemory:
+        pass
+    machine.touch()

@@ -153,6 +153,11 @@ def _above_watermark(zone: Zone, request: Request, mark: Mark) -> int:
     return max(-(-(spare - (1 << request.order) + 1) >> request.order), 0)
 
 
+def has_page(zone: Zone, highest_zoneidx: int) -> bool:
+    """Whether the slow path finds a page in the zone, for a request of that highest zone."""
+    return zone.free_pages > wmark.min_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx]
+
+
 def pcp_allowed_order(machine: Machine, order: int) -> bool:
     """Which orders go by way of the per-cpu lists. The kernel's orders 1 to 3, here, do not."""
     huge = order == machine.kernel.hpage_pmd_order and machine.kernel.has(Feature.PCP_HUGE_PAGES)

@@ -134,3 +134,4 @@ class Snapshot:
     uptime_centisecs: int = 0
     idle_centisecs: int = 0
     stat: dict[str, Any] = field(default_factory=dict)  # /proc/stat, loadavg as parsed; see mm/cpu.py
+    log: list[tuple[int, int, str]] = field(default_factory=list)  # microseconds, level, text

@@ -98,7 +98,7 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     try:
         _touch(machine, task)
     except (page_alloc.OutOfMemory, NoHugePages):
-        if task.pid in machine.tasks:
+        if task.pid in machine.tasks and not machine.panicked:
             exit_task(machine, task)
         raise
     return task
@@ -165,16 +165,16 @@ def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
 def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) -> None:
     if task.memory.thp and use is Use.ANON and machine.thp.allows_advised:
         pages -= _fault_huge(machine, task, nid, pages >> machine.kernel.hpage_pmd_order)
-    request = page_alloc.gfp_highuser_movable(machine, nid, pages)
+    request = page_alloc.gfp_highuser_movable(machine, nid, pages, zeroed=use is Use.ANON)
     strict = replace(
         request,
         thisnode=task.memory.policy == mempolicy.BIND,
         cpu_nid=mempolicy.numa_node_id(machine, task.nid),
     )
-    parts = oom_kill.alloc_pages_may_oom(machine, strict, task)
-    _map(machine, task, use, parts)
-    machine.count_event(Item.PGFAULT, pages)
-    _count_interleaved(machine, task, nid, [(zone, extents.pages) for zone, extents in parts])
+    for parts in oom_kill.alloc_in_turns(machine, strict, task):
+        _map(machine, task, use, parts)
+        machine.count_event(Item.PGFAULT, sum(extents.pages for _, extents in parts))
+        _count_interleaved(machine, task, nid, [(zone, extents.pages) for zone, extents in parts])
 
 
 def _fault_huge(machine: Machine, task: Task, nid: int, count: int) -> int:
@@ -263,7 +263,7 @@ def grow(machine: Machine, task: Task) -> None:
         map_page_tables(machine, task, pages)
         fault(machine, task, Use.ANON, pages)
     except page_alloc.OutOfMemory:
-        if task.pid in machine.tasks:
+        if task.pid in machine.tasks and not machine.panicked:
             exit_task(machine, task)
 
 

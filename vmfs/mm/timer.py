@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from vmfs.mm import compaction, growth, khugepaged, pcp_drain, vmscan, writeback
+from vmfs.mm import compaction, growth, khugepaged, oom_kill, pcp_drain, vmscan, writeback
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -39,6 +39,8 @@ TIMERS = (
     Timer(_every_second(pcp_drain.is_due), pcp_drain.refresh_cpu_vm_stats),
     Timer(compaction.proactive_due, compaction.kcompactd),
     Timer(khugepaged.due, khugepaged.khugepaged_do_scan),
+    Timer(_every_second(oom_kill.is_starved), oom_kill.starve),
+    Timer(oom_kill.reaper_due, oom_kill.oom_reaper),
 )
 """In the order in which they run when several are due."""
 
@@ -55,6 +57,8 @@ def run_until(machine: Machine, end_microsecs: int) -> None:
             break
         clock.microsecs = now * SECOND_MICROSECS
         for second, timer in planned:
-            if second <= now:
+            if second <= now and not machine.panicked:
                 timer.run(machine)
+        if machine.panicked:
+            return  # time ends here
     clock.microsecs = end_microsecs

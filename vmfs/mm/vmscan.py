@@ -13,6 +13,7 @@ from vmfs.mm import filemap, lru, page_alloc, shrinker, swapfile, wmark
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
+from vmfs.mm.zonelist import zonelist
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -111,6 +112,12 @@ def wakeup_all_kswapds(machine: Machine) -> None:
         zones = (zone for zone in node.zones if zone.managed_pages)
         if any(zone.free_pages < wmark.low_wmark_pages(zone) for zone in zones):
             wakeup_kswapd(machine, node, highest)
+
+
+def give_up(machine: Machine, request: page_alloc.Request) -> None:
+    """What MAX_RECLAIM_RETRIES rounds of an allocation leave behind: each woke kswapd in vain."""
+    for zone in zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode):
+        machine.node(zone.nid).kswapd_failures = MAX_RECLAIM_RETRIES
 
 
 def kswapd_is_behind(machine: Machine) -> bool:

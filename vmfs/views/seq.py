@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from vmfs.mm.bitmap import id_list
 from vmfs.mm.mmzone import PAGE_SHIFT
+
+__all__ = ["counts", "id_list", "id_mask", "kb_line", "kbytes", "mangle"]
 
 
 def kbytes(pages: int) -> int:
@@ -18,17 +21,6 @@ def kb_line(label: str, kb: int, prefix: str = "") -> str:
     """
     head = f"{label + ':':<15} "
     return f"{prefix}{head}{kb:>{24 - len(head)}} kB\n"
-
-
-def id_list(ids: Iterable[int]) -> str:
-    """lib/vsprintf.c: bitmap_list_string(), `%*pbl`: 0-2,8; nothing for the empty set."""
-    ranges: list[list[int]] = []
-    for i in sorted(ids):
-        if ranges and i == ranges[-1][1] + 1:
-            ranges[-1][1] = i
-        else:
-            ranges.append([i, i])
-    return ",".join(f"{a}-{b}" if b > a else str(a) for a, b in ranges)
 
 
 def id_mask(ids: Iterable[int], bits: int) -> str:
