@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -72,6 +73,7 @@ def run(
     found = load(file)
     if record:
         check(Path(record))
+    logging.getLogger("vmfs.scenario").setLevel(logging.CRITICAL)  # the report says it
     tree = tree_of(choice._replace(scenario=file, clock="manual"))
     timetable: Any = tree.machine.timetable
     samples = Samples.of(fields or found.record.fields or DEFAULT_FIELDS) if record else None

@@ -40,7 +40,7 @@ def _fragment_zone(machine: Machine, node: Node, zone: Zone, keep: float) -> int
     want = min(max(len(whole) - round(total * (1 - keep)), 0), len(whole))
     if not want:
         return 0
-    rng = np.random.default_rng((machine.seed, node.nid, zone.index, machine.generation))
+    rng = np.random.default_rng((machine.seed, node.nid, zone.index, machine.event(Item.PGFREE)))
     chosen = np.sort(rng.choice(whole, want, replace=False)) if want < len(whole) else whole
     _break(machine, node, zone, chosen, size)
     return want

@@ -180,7 +180,7 @@ def _step(node: Node) -> list[Step]:
     if isinstance(node.value, dict) and "loop" in node.value:
         return _loop(node)
     found = nodes.table(node, STEP)
-    kept = (found.pop(kind, []) for kind in ACTIONS)
+    kept = [found.pop(kind) for kind in tuple(found) if kind in ACTIONS]
     refused = found.pop("refused", "")
     actions = tuple(
         Action(a.kind, a.text, a.line, a.path, refused if a.kind in ("do", "write") else "")
@@ -220,7 +220,7 @@ def _later(step: Step, shift: int, number: int) -> Step:
 
 
 ACTIONS: dict[str, Reader] = {"do": _lines, "write": _writes, "expect": _expects, "end": _ends}
-"""In the order in which a step does them."""
+"""A step does them in the order in which it names them."""
 
 STEP: dict[str, Reader] = {
     "at": microsecs,
