@@ -64,8 +64,10 @@ def main(
         target = output / f"{name or 'machine-' + found.release}.tar.xz"
         numbers = steps.quantities(machine.mebibytes, machine.last_node, 2048 if found.is_64_bit else 4096)
         record(found, machine, steps.compiled(steps_file, numbers, extent), target, kvm=kvm, minutes=timeout)
-    except (Fault, OSError) as error:
+    except Fault as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{error.filename}: {error.strerror}") from None
 
 
 def record(

@@ -53,7 +53,8 @@ class Hardware:
         parts = [f"-smp {self.cpus} -m {_size(self.mebibytes, '')}"]
         for nid, node in enumerate(self.nodes):
             cpus = f"CPUs {node.cpus}" if node.cpus else "no CPUs"
-            parts.append(f"node {nid}: {_size(node.mebibytes, 'iB')}, {cpus}")
+            memory = _size(node.mebibytes, "iB") if node.mebibytes else "no memory"
+            parts.append(f"node {nid}: {memory}, {cpus}")
         if self.distances:
             pairs = ", ".join(f"{a}-{b}: {n}" for (a, b), n in sorted(self.distances.items()))
             parts.append(f"distances {pairs}")

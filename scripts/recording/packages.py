@@ -39,7 +39,7 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     )
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["failed"]
-        raise Fault(f"{Path(command[0]).name}: {said[-1]}")
+        raise Fault(f"{Path(command[0]).name}: {said[-1].removeprefix('E: ')}")
     return done.stdout
 
 

@@ -52,7 +52,7 @@ static void finish_step(void)
 	sleep(SETTLE_SECONDS);
 	capture_tree(step);
 	send_in_step("actions", actions);
-	if (said[0])
+	if (said[0] && said[0] != '\n')
 		send_in_step("log", said);
 	step[0] = 0;
 	actions[actions_length = 0] = 0;
