@@ -69,7 +69,7 @@ def _print_info(machine: Machine, current: Current, cpu: int) -> Iterator[str]:
 
 
 def _tainted(kernel: Kernel, tainted: int) -> str:
-    """print_tainted(): a letter or a blank for each reason; the first is G as long as all modules are free."""
+    """print_tainted(): a letter or a blank for each reason; the first is G while all modules are free."""
     if not tainted:
         return "Not tainted"
     known = _TAINTS[: 18 + kernel.has(Feature.TAINT_TEST) + kernel.has(Feature.TAINT_FWCTL)]

@@ -6,6 +6,7 @@ caches of the filesystem, which is ext4.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmfs.mm import lru, page_alloc, rss, writeback
@@ -61,12 +62,14 @@ def _read_pages(machine: Machine, use: Use, pages: int, nid: int) -> None:
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
 
 
-def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> list[tuple[Zone, Batch]]:
+def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> Iterator[tuple[Zone, Batch]]:
+    """Batches to be put on a list at once: the next may have to be reclaimed for."""
     request = page_alloc.gfp_highuser_movable(machine, nid, pages)
-    batches = [(zone, Batch(use, extents)) for zone, extents in machine.alloc_pages(request)]
-    for zone, batch in batches:
-        charge(machine, machine.node(zone.nid), batch, batch.pages)
-    return batches
+    for parts in machine.alloc_in_turns(request):
+        for zone, extents in parts:
+            batch = Batch(use, extents)
+            charge(machine, machine.node(zone.nid), batch, batch.pages)
+            yield zone, batch
 
 
 def charge(machine: Machine, node: Node, batch: Batch, pages: int) -> None:

@@ -129,6 +129,7 @@ class Machine:
         self._node_by_nid = {node.nid: node for node in self.nodes}
         self.fallback = fallback_order(self.nodes)
         self.tasks: dict[int, Task] = {}
+        self.init = tasks.init(self)
         self.reaped: list[tuple[int, str]] = []  # the second of uptime, and what the OOM reaper says then
         self.growth = Growth()
         self.next_pid = self.cpu_stat.first_pid
@@ -207,6 +208,10 @@ class Machine:
     def alloc_pages(self, request: page_alloc.Request) -> page_alloc.Parts:
         """alloc_pages(), with the OOM killer behind it as long as it finds a victim."""
         return oom_kill.alloc_pages_may_oom(self, request)
+
+    def alloc_in_turns(self, request: page_alloc.Request) -> Iterator[page_alloc.Parts]:
+        """The same for pages that can be reclaimed as soon as they are in use."""
+        return oom_kill.alloc_in_turns(self, request)
 
     def cache_alloc(self, name: str, count: int, nid: int) -> None:
         """Objects in a cache that this kernel may not have."""
@@ -329,6 +334,16 @@ class Machine:
         self.topology += 1
         self.touch()
         return tasks.start(self, name, Memory(**memory), oom_score_adj, uid)
+
+    def set_oom_score_adj(self, task: Task, value: int) -> None:
+        """__set_oom_adj(): PermissionError when the caller may not go as low."""
+        capable = self.current.uid == 0
+        if value < task.oom_score_adj_min and not capable:
+            raise PermissionError
+        task.oom_score_adj = value
+        if capable:
+            task.oom_score_adj_min = value
+        self.touch()
 
     def stop(self, task: Task) -> None:
         """The task exits; its memory is freed."""

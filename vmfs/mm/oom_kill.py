@@ -172,10 +172,10 @@ def moom_callback(machine: Machine) -> Task | None:
 def alloc_in_turns(
     machine: Machine, request: page_alloc.Request, task: Task | None = None
 ) -> Iterator[page_alloc.Parts]:
-    """__alloc_pages_may_oom(): what there is, and after each kill what that brought.
+    """__alloc_pages_may_oom(): what there is, and what reclaim and the killer bring after that.
 
-    What was yielded is the caller's, so that the report counts it. OutOfMemory where there is nobody
-    to kill or `task`, which asks, is itself the victim.
+    What was yielded is the caller's, who puts it to use before asking for more. OutOfMemory where
+    there is nobody to kill or `task`, which asks, is itself the victim.
     """
     left = request.count
     while left:
@@ -184,8 +184,9 @@ def alloc_in_turns(
         except page_alloc.OutOfMemory as short:
             parts = short.parts
         left -= sum(extents.pages for _, extents in parts) >> request.order
-        yield parts
-        if left and not _kill_for(machine, request, task):
+        if parts:
+            yield parts
+        elif not _kill_for(machine, request, task):
             raise page_alloc.OutOfMemory([])
 
 

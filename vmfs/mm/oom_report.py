@@ -1,4 +1,4 @@
-"""What the log shows when memory has run out (mm/oom_kill.c: dump_header(), mm/page_alloc.c: warn_alloc())."""
+"""What the log shows when memory runs out (mm/oom_kill.c: dump_header(), mm/page_alloc.c: warn_alloc())."""
 
 from __future__ import annotations
 
