@@ -133,12 +133,12 @@ def _from_freelists(machine: Machine, request: Request, mark: Mark) -> Parts:
         if left <= 0:
             break
         asked = replace(request, count=left)
-        missing = left - _above_watermark(zone, asked, mark)
+        missing = left - _above_watermark(machine, zone, asked, mark)
         # The kernel reclaims for each page and zone anew; for a row of pages once a node is enough.
         if missing > 0 and zone.nid not in reclaimed and vmscan.node_reclaim_allowed(machine, zones[0], zone):
             reclaimed.add(zone.nid)
             vmscan.node_reclaim(machine, machine.node(zone.nid), missing << request.order)
-        count = min(left, _above_watermark(zone, asked, mark))
+        count = min(left, _above_watermark(machine, zone, asked, mark))
         if count > 0:
             got = rmqueue(machine, zone, zones[0], replace(request, count=count))
             left -= got.pages >> request.order
@@ -146,11 +146,14 @@ def _from_freelists(machine: Machine, request: Request, mark: Mark) -> Parts:
     return [(zone, got) for zone, got in parts if got.pages]
 
 
-def _above_watermark(zone: Zone, request: Request, mark: Mark) -> int:
-    """How many blocks in a row would pass __zone_watermark_ok()."""
-    reserve = zone.lowmem_reserve[request.highest_zoneidx]
-    spare = zone.free_pages - mark(zone) - reserve
-    return max(-(-(spare - (1 << request.order) + 1) >> request.order), 0)
+def _above_watermark(machine: Machine, zone: Zone, request: Request, mark: Mark) -> int:
+    """How many blocks in a row would pass __zone_watermark_ok(): those of the per-cpu list lower nothing."""
+    order = request.order
+    spare = zone.free_pages - mark(zone) - zone.lowmem_reserve[request.highest_zoneidx]
+    above = max(-(-(spare - (1 << order) + 1) >> order), 0)
+    if above and pcp_allowed_order(machine, order):
+        above += zone.pageset.held(machine.cpu_of(request.nid), order) >> order
+    return above
 
 
 def has_page(zone: Zone, highest_zoneidx: int) -> bool:

@@ -38,6 +38,11 @@ class PerCpuPages:
     def total(self) -> int:
         return sum(held.pages for held in self.extents())
 
+    def held(self, cpu: int, order: int) -> int:
+        """Pages of one stock."""
+        stock = self._stock(order)
+        return stock[cpu].pages if cpu in stock else 0
+
     def put(self, cpu: int, extents: Extents, order: int = 0) -> None:
         self.expire.pop(cpu, None)
         stock = self._stock(order)
