@@ -6,6 +6,7 @@ from vmfs import boot, spec
 from vmfs.mm.check import check
 from vmfs.mm.machine import Machine
 from vmfs.mm.page_alloc import OutOfMemory
+from vmfs.mm.vmstat import Item
 
 
 def tiny(release="6.12"):
@@ -58,3 +59,15 @@ def test_dropped_slab_leaves_only_inodes_that_have_pages(release):
     assert machine.vfs.cached_inodes == kept
     machine.drop_caches(3)
     assert (machine.vfs.unused_inodes, machine.vfs.cached_inodes) == (0, 0)
+
+
+def test_inodes_that_take_their_pages_along_count_them():
+    machine = tiny("5.10")
+    machine.read_files(10_000, 5_000)
+    before = machine.global_page_state(Item.NR_FILE_PAGES)
+    machine.drop_caches(2)
+
+    gone = before - machine.global_page_state(Item.NR_FILE_PAGES)
+    assert gone >= 10_000
+    assert machine.event(Item.PGINODESTEAL) == gone
+    assert machine.event(Item.KSWAPD_INODESTEAL) == 0

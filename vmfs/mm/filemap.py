@@ -130,11 +130,11 @@ def drop_pagecache(machine: Machine) -> None:
     machine.count_event(Item.DROP_PAGECACHE, 1)
 
 
-def drop_file_pages(machine: Machine, pages: int) -> None:
+def drop_file_pages(machine: Machine, pages: int) -> int:
     """invalidate_mapping_pages() of files with that many pages, the least recently used first.
 
-    Which file pages are mapped is not kept; those beyond the shared memory are taken to be the
-    most recently used.
+    Returns how many went, which leaves out the dirty ones. Which file pages are mapped is not kept;
+    those beyond the shared memory are taken to be the most recently used.
     """
     left = pages
     for node in machine.nodes:
@@ -147,6 +147,7 @@ def drop_file_pages(machine: Machine, pages: int) -> None:
     dropped = pages - left
     machine.vfs.pages_dropped(dropped, file_lru_pages(machine))
     machine.cache_free("radix_tree_node", dropped // XA_CHUNK_SIZE)
+    return dropped
 
 
 def _mapped_by_nobody(node: Node) -> int:

@@ -84,14 +84,15 @@ def freeable_pages(machine: Machine, node: Node) -> int:
     return pages * machine.sysctl.vfs_cache_pressure // 100 * share // total if total else 0
 
 
-def shrink_slab(machine: Machine, node: Node, pages: int) -> int:
+def shrink_slab(machine: Machine, node: Node, pages: int, *, kswapd: bool = False) -> int:
     """Free objects until about `pages` pages of the node are free; returns the pages freed."""
     most = freeable_pages(machine, node)
     if not most or pages <= 0:
         return 0
     share = min(pages / most, 1.0)
+    stolen = Item.KSWAPD_INODESTEAL if kswapd else Item.PGINODESTEAL
     return sum(
-        _shrink(machine, name, max(int(count * share), min(count, SHRINK_BATCH)), node)
+        _shrink(machine, name, max(int(count * share), min(count, SHRINK_BATCH)), node, stolen)
         for name, count in _freeable(machine).items()
     )
 
@@ -100,11 +101,11 @@ def drop_slab(machine: Machine) -> None:
     """drop_caches bit 2: every unused object, round after round until little is freed."""
     for _ in range(2):  # the second round finds the inodes whose dentries went in the first
         for name, count in _freeable(machine).items():
-            _shrink(machine, name, count, None)
+            _shrink(machine, name, count, None, Item.PGINODESTEAL)
     machine.count_event(Item.DROP_SLAB, 1)
 
 
-def _shrink(machine: Machine, name: str, count: int, node: Node | None) -> int:
+def _shrink(machine: Machine, name: str, count: int, node: Node | None, stolen: Item) -> int:
     cache = machine.slab_cache(name)
     if cache is None or count <= 0:
         return 0
@@ -113,19 +114,19 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None) -> int:
     if name == "dentry":
         machine.vfs.unused_dentries -= count
     elif name == "ext4_inode_cache":
-        freed += _inodes_gone(machine, count, node)
+        freed += _inodes_gone(machine, count, node, stolen)
     return freed
 
 
-def _inodes_gone(machine: Machine, count: int, node: Node | None) -> int:
-    """evict(): an inode takes its security blob along, and until 6.1 its pages."""
+def _inodes_gone(machine: Machine, count: int, node: Node | None, stolen: Item) -> int:
+    """evict(): an inode takes its security blob along, and until 6.1 its pages, which `stolen` counts."""
     vfs = machine.vfs
     gone = vfs.cached_inodes * count // max(vfs.unused_inodes, 1) if mapping_shrinkable(machine) else 0
     left = vfs.cached_inodes - gone
     vfs.unused_inodes -= count
     if gone:
         total = filemap.file_lru_pages(machine)
-        filemap.drop_file_pages(machine, total * gone // vfs.cached_inodes)
+        machine.count_event(stolen, filemap.drop_file_pages(machine, total * gone // vfs.cached_inodes))
     vfs.cached_inodes = min(left, vfs.unused_inodes)
     blobs = machine.slab_cache("lsm_inode_cache")
     return slab.free(machine, blobs, count, node) if blobs else 0

@@ -239,7 +239,7 @@ def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int)
         wanted = (
             target - freed if not freed else freed * shrinker.freeable_pages(machine, node) // max(before, 1)
         )
-        freed += shrinker.shrink_slab(machine, node, wanted) if wanted > 0 else 0
+        freed += shrinker.shrink_slab(machine, node, wanted, kswapd=control.kswapd)
     if freed:
         node.kswapd_failures = 0  # a kswapd that gave up has hope again
     return freed
