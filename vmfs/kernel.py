@@ -99,6 +99,7 @@ class Feature(Enum):
     THP_OFF_LOWERS_MIN_FREE = ((6, 1), None, None)
 
     # Huge pages.
+    HUGETLB_NODES_WITHOUT_MEMORY = ((6, 1), None, None)
     HUGETLB_NODE_COUNT_PERSISTENT = ((6, 12), None, None)
     HUGETLB_DEMOTE_BATCHED = ((6, 12), None, None)
     HUGETLB_BOOT_PARALLEL = ((6, 12), None, None)

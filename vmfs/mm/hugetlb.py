@@ -130,8 +130,10 @@ def set_max_huge_pages(
 ) -> None:
     """Bring the persistent pool to `count`: of node `nid`, or of all within `nids` (a memory policy's).
 
-    Gets as near as memory and users of the pages allow; never fails.
+    Gets as near as memory and users of the pages allow; never fails. A node without memory has none to give.
     """
+    if nid is not None and nid not in hstate.pools:
+        return
     allowed = [nid] if nid is not None else sorted(nids or hstate.pools)
     if nid is not None:
         count = min(count + _elsewhere(machine, hstate, nid), machine.kernel.ulong_max)

@@ -125,8 +125,10 @@ def _pools(machine: Machine) -> Iterator[Named]:
 
 
 def _node_pools(machine: Machine) -> Iterator[Named]:
+    """hugetlb_register_node(); hugetlb_register_all_nodes() left out nodes without memory."""
+    every = machine.kernel.has(Feature.HUGETLB_NODES_WITHOUT_MEMORY)
     for node in machine.nodes:
-        if node.present_pages:
+        if node.present_pages or every:
             for hstate in machine.hstates:
                 yield (node.nid, hstate.size_kbytes), Pool(machine, hstate, node.nid)
 
