@@ -163,8 +163,10 @@ class Feature(Enum):
     LAPTOP_MODE_DEPRECATED = ((7, 2), None, None)
     HUGETLB_PREFIX = ((6, 1), None, None)
     PSI_SHORT_WINDOWS = ((6, 12), None, None)
+    STACK_AUTO_INIT = ((6, 1), None, None)
+    VMALLOC_HUGE = ((6, 1), None, Arch.X86_64)
+    VMALLOC_HUGE_WHOLE = ((7, 2), None, Arch.X86_64)
     BOOT_MEMORY_LATE = ((6, 12), None, None)
-    BOOT_COMMAND_LINE_TWICE = (None, (6, 1), None)
     BOOT_FALLBACK_ORDER = ((6, 1), None, None)
     BOOT_DEMOTION_TARGETS = ((6, 12), None, Arch.X86_64)
 

@@ -45,7 +45,7 @@ class EarlyMachine:
 
 def set_up(kernel: Kernel, nodes: list[NodeState], hardware: Hardware, late: Late) -> Sysctl:
     """Fills in the zones' stored limits; returns the tunables that follow from memory."""
-    early = EarlyMachine(kernel, [_node(node, late) for node in nodes], hardware)
+    early = EarlyMachine(kernel, [early_node(node, late) for node in nodes], hardware)
     early.sysctl.lowmem_reserve_ratio = [RATIOS.get(zone.name, 0) for zone in nodes[0].zones]
     _run(early, late)
     states = (zone for node in nodes for zone in node.zones)
@@ -69,7 +69,7 @@ def _run(early: EarlyMachine, late: Late) -> None:
         wmark.setup_per_zone_lowmem_reserve(machine)
 
 
-def _node(state: NodeState, late: Late) -> Node:
+def early_node(state: NodeState, late: Late) -> Node:
     zones = (
         Zone(
             state.nid,

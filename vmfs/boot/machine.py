@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmfs.boot import limits, page_state
 from vmfs.boot.direct_map import direct_map
+from vmfs.boot.dmesg import dmesg
 from vmfs.boot.firmware import MemoryMap, memory_map
 from vmfs.boot.hardware import hardware, mounts
 from vmfs.boot.memblock import Memblock, boot_memory
@@ -40,6 +41,7 @@ def boot(spec: Spec) -> Snapshot:
     page_state.fill(state, used)
     _totals(state, used)
     state.snapshot.sysctl = tunables | limits.reserves(max(0, early - used.early))
+    state.snapshot.log = dmesg(state, used)
     return state.snapshot
 
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from vmfs.kernel import Feature
+from vmfs.kernel import Feature, Kernel
 from vmfs.mm import memory, page_alloc
+from vmfs.mm.mmzone import PAGE_SHIFT
+from vmfs.mm.printk import Level
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
+    from vmfs.mm.snapshot import SwapState
 
 
 @dataclass(slots=True, eq=False)
@@ -79,7 +82,15 @@ def swapon(machine: Machine, pages: int, name: str, kind: str, priority: int | N
         priority = next_priority(machine)
     area = SwapArea(name, kind, pages - 1, 0, priority)
     machine.swap_areas.append(area)
+    machine.printk(Level.INFO, adding(machine.kernel, area))
     return area
+
+
+def adding(kernel: Kernel, area: SwapArea | SwapState) -> str:
+    """What swapon() logs: an area is one piece of a solid-state disk."""
+    kbytes, flags = area.pages << (PAGE_SHIFT - 10), "SSFS" if kernel.has(Feature.FRONTSWAP) else "SS"
+    where = f"{area.name}.  Priority:{area.priority}"
+    return f"Adding {kbytes}k swap on {where} extents:1 across:{kbytes}k {flags}"
 
 
 def swapoff(machine: Machine, name: str) -> None:
