@@ -105,7 +105,7 @@ def _program(base: int, text: int, rodata: int, bss: int) -> Program:
     )
 
 
-TEXT = 1  # the segment with the code
+TEXT, RELRO, DATA = 1, 3, 4  # which segments have the code and the initialised data
 _X86_64 = _program(0x400000, text=152, rodata=42, bss=63)
 _I386 = _program(0x8048000, text=142, rodata=54, bss=59)
 """An ordinary static program, as compiled for the two."""

@@ -58,6 +58,7 @@ class Task:
     tables: Tables = NO_TABLES
     committed: int = 0
     hiwater_rss: int = 0  # the most it had in memory before it lost some
+    oom_score_adj_min: int = 0  # what a process without CAP_SYS_RESOURCE may go down to
     started_centisecs: int = 0
     grown: float = 0.0  # part of a page that is still to come
     hugetlb: HugetlbFile | None = None
@@ -90,6 +91,7 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     nid = machine.default_nid if memory.nid is None else memory.nid
     task = Task(machine.next_pid, name, nid, memory, oom_score_adj, uid)
     _may_commit(machine, mmap.accounted(mmap.vmas(machine, task)), uid)
+    task.oom_score_adj_min = oom_score_adj
     task.started_centisecs = machine.clock.uptime_centisecs
     _kernel_stack(machine, task, KERNEL_STACK_KBYTES)
     machine.tasks[task.pid] = task

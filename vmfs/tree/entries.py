@@ -33,6 +33,7 @@ class Leaf:
     subject: Any
     stamp: tuple[int, int] = (-1, 0)
     text: bytes = b""
+    uid: int = 0
 
     @property
     def at_once(self) -> bool:
@@ -46,6 +47,7 @@ class Symlink:
     mode: int
     policy: Policy
     target: str
+    uid: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +56,7 @@ class Directory:
     mode: int
     policy: Policy
     place: Place
+    uid: int = 0
 
 
 Entry = Leaf | Symlink | Directory

@@ -135,6 +135,20 @@ class Place:
         key = (*self.key, name)
         return next((Place(c, key) for c in self.segment.patterns.values() if c.exists(key)), None)
 
+    @property
+    def mode(self) -> int:
+        """The directory's own permissions, or 0."""
+        return next((table.source.mode for table in self._tables() if table.source.mode), 0)
+
+    @property
+    def uid(self) -> int | None:
+        """Whose the directory is, where a table says so."""
+        owned = ((table.source.owner, table.subjects[self.key]) for table in self._tables())
+        return next((owner(subject) for owner, subject in owned if owner), None)
+
+    def _tables(self) -> Iterator[Table]:
+        return (table for table in self.segment.tables if self.key in table.subjects)
+
     def directories(self) -> Iterator[str]:
         for name, child in self.segment.literals.items():
             if child.exists(self.key):

@@ -8,8 +8,9 @@ kernfs_fop_open() asks for the bit and for the operation whoever opens.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import EACCES, EINVAL, EIO, ENODATA, ENOENT, EOPNOTSUPP, EPERM
 from typing import Any, NamedTuple
 
@@ -119,9 +120,45 @@ SYSCTL = Policy(
 SYSFS = Policy("sysfs", 0o755, 4096, SYSFS_CHANGES, getxattr=ENODATA, opens_what_it_has=True)
 CONTROL = Policy("control", 0o755, 4096, SYSFS_CHANGES)
 
+PID_ENTRIES = [
+    "task",
+    "fd",
+    "fdinfo",
+    "environ",
+    "status",
+    "limits",
+    "comm",
+    "cmdline",
+    "stat",
+    "statm",
+    "maps",
+    "numa_maps",
+    "cwd",
+    "root",
+    "exe",
+    "mounts",
+    "mountinfo",
+    "smaps",
+    "smaps_rollup",
+    "wchan",
+    "cpuset",
+    "cgroup",
+    "oom_score",
+    "oom_adj",
+    "oom_score_adj",
+    "loginuid",
+    "sessionid",
+    "io",
+]
+"""fs/proc/base.c: the order of tgid_base_stuff[]."""
+
+PID = replace(PROC, name="pid", order=PID_ENTRIES.index)
+
 ROOTS = (("/proc/sys", SYSCTL), ("/proc", PROC), ("/sys", SYSFS))
 """The first prefix that fits decides; what no kernel has is CONTROL."""
 
 
 def policy_of(path: str) -> Policy:
+    if re.fullmatch(r"/proc/\d+(/task/\d+)?", path):
+        return PID
     return next((p for root, p in ROOTS if path == root or path.startswith(root + "/")), CONTROL)

@@ -193,7 +193,9 @@ class Tree:
         raise error(ENOTDIR)
 
     def owner_of(self, path: str) -> Caller:
-        return self._owners.get(path, self.owner)
+        """Who owns what is at `path`; what is root's belongs to the user whose machine it is."""
+        uid = self.entry(path).uid
+        return self._owners.get(path) or (Caller(uid, uid, root=False) if uid else self.owner)
 
     def read_bytes(self, path: str) -> bytes:
         """The whole text, rendered at most once per state of the machine."""
@@ -272,15 +274,21 @@ class Tree:
         policy = policy_of(path)
         if not name:
             return Directory("/", stat.S_IFDIR | 0o755, policy, self._index.root)
-        place = self.directory(above or "/").place
+        parent = self.directory(above or "/")
+        place = parent.place
         entry = self._row(place, path, name, policy) or self._link(place, path, name, policy)
         if entry is None:
-            below = place.directory(name)
-            if below is None:
-                raise error(ENOENT)
-            entry = Directory(path, stat.S_IFDIR | policy.directory_mode, policy, below)
+            entry = self._directory(place, path, name, policy)
+        uid = entry.place.uid if isinstance(entry, Directory) else None
+        entry.uid = parent.uid if uid is None else uid
         entry.mode = self._modes.get(path, entry.mode)
         return entry
+
+    def _directory(self, place: Place, path: str, name: str, policy: Policy) -> Directory:
+        below = place.directory(name)
+        if below is None:
+            raise error(ENOENT)
+        return Directory(path, stat.S_IFDIR | (below.mode or policy.directory_mode), policy, below)
 
     def _row(self, place: Place, path: str, name: str, policy: Policy) -> Entry | None:
         found = place.row(name)

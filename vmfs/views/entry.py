@@ -62,7 +62,9 @@ class Dir(Generic[S]):
     `needs` hides the whole directory. `entries` may be empty: an empty directory.
     Parents of a path exist by themselves. Links into a directory that are many (cpuN, memoryN in
     nodeN) come from `links(subject) -> [(name, target)]`, files that are many from
-    `files(subject) -> [(file, what the file is about)]`.
+    `files(subject) -> [(file, what the file is about)]`. `mode`: permissions of the directory, where they
+    are not those of all directories of its file system. `owner`: the uid that all in it belongs to;
+    0 is the machine's root, and so is the user whose machine it is.
     """
 
     path: str
@@ -71,6 +73,8 @@ class Dir(Generic[S]):
     needs: Feature = Feature.BASE
     links: Callable[[S], Iterable[tuple[str, str]]] | None = None
     files: Callable[[S], Iterable[tuple[File[Any], Any]]] | None = None
+    mode: int = 0
+    owner: Callable[[S], int] | None = None
 
 
 def top(path: str, *entries: File[Machine] | Link[Machine], needs: Feature = Feature.BASE) -> Dir[Machine]:

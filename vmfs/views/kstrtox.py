@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from errno import EINVAL, ERANGE
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.views.codec import HZ, UINT_MAX, Parsed, Write, ulong_max
+from vmfs.views.codec import HZ, INT_MAX, UINT_MAX, Parsed, Write, ulong_max
 
 _DIGITS = {8: rb"[0-7]*", 10: rb"[0-9]*", 16: rb"[0-9a-fA-F]*"}
 
@@ -40,6 +40,15 @@ def kstrtoull(data: bytes, base: int, limit: int) -> int:
     if value > limit:
         raise OSError(ERANGE, "does not fit the type")
     return value
+
+
+def kstrtoint(data: bytes, base: int) -> int:
+    """lib/kstrtox.c: a signed number of 32 bits; raises EINVAL, or ERANGE when it does not fit."""
+    if data.startswith(b"-"):
+        if data[1:2] == b"+":
+            raise OSError(EINVAL, "two signs")
+        return -kstrtoull(data[1:], base, INT_MAX + 1)
+    return kstrtoull(data, base, INT_MAX)
 
 
 def kstrtobool(data: bytes, kernel: Kernel) -> bool:

@@ -43,6 +43,6 @@ def counts(values: Sequence[int], width: int = 6) -> str:
     return "".join(f"{value:>{width}} " for value in values)
 
 
-def mangle(text: str) -> str:
+def mangle(text: str, escaped: str = " \t\n\\") -> str:
     r"""fs/seq_file.c: mangle_path(), blanks, tabs, newlines and backslashes as octal: \040."""
-    return "".join(f"\\{ord(c):03o}" if c in " \t\n\\" else c for c in text)
+    return "".join(f"\\{ord(c):03o}" if c in escaped else c for c in text)
