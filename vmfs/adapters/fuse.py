@@ -10,6 +10,7 @@ every directory on the way at each open.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from errno import EINVAL, EIO
@@ -25,6 +26,8 @@ from vmfs.tree.policy import error
 log = logging.getLogger(__name__)
 
 NAMES_KEPT_SECONDS = 86400
+PROCESS = re.compile(r"/proc/([1-9]\d*)(?=/|$)")
+INIT = "/proc/1"
 OPTIONS: dict[str, Any] = {
     "direct_io": True,  # else a descriptor that is rewound shows its first text for ever
     "big_writes": True,  # one write(2) is one value, also when it is longer than a page
@@ -174,9 +177,13 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
 
     def _path(self, path: str) -> str:
         # the mount point itself is "/", of a subtree as of the whole
-        if not self._root:
-            return path
-        return self._root if path == "/" else self._root + path
+        if self._root:
+            path = self._root if path == "/" else self._root + path
+        return INIT + path[found.end() :] if (found := PROCESS.match(path)) and self._asks(found[1]) else path
+
+    def _asks(self, pid: str) -> bool:
+        """Whether it is the caller's own number: as for /proc/self, who is not of the machine is init."""
+        return int(pid) == fuse.fuse_get_context()[2] and int(pid) not in self._tree.machine.tasks
 
     def _caller(self) -> Caller:
         uid, gid, _ = fuse.fuse_get_context()
