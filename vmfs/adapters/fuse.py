@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 import fuse
 
-from vmfs.adapters.host_status import HostStatus
+from vmfs.adapters.host_status import ANY_PROCESS, HostStatus
 from vmfs.tree import Caller, Handle, Stat, Tree, calls
 from vmfs.tree.policy import error
 
@@ -199,6 +199,10 @@ class RunAdapter(Adapter):
             return super().getattr(path, fh)
         owner = self._tree.owner
         return self._attributes(Stat(S_IFREG | 0o444, 1, owner.uid, owner.gid, len(status.text()), 1024))
+
+    def _path(self, path: str) -> str:
+        """What else is asked of them has the answer of the machine's own."""
+        return super()._path(path if HostStatus.at(self._tree, path) is None else ANY_PROCESS)
 
     def open(self, path: str, flags: int) -> int:
         status = HostStatus.at(self._tree, path)
