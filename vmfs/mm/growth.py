@@ -16,7 +16,7 @@ import numpy.typing as npt
 from vmfs.kernel import Feature
 from vmfs.mm import mempolicy, mmap, page_alloc, pgtable, tasks, util, wmark
 from vmfs.mm.lru import Lru, Use, update_lru_size
-from vmfs.mm.mmzone import MigrateType, Zone
+from vmfs.mm.mmzone import PAGE_SHIFT, MigrateType, Zone
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from vmfs.mm.tasks import Task
 
 Counts = npt.NDArray[np.int64]
+
+TABLE_BYTES = 1 << 21  # what the smallest page table maps
 
 
 @dataclass(slots=True, eq=False)
@@ -41,6 +43,7 @@ class Growers:
     free: int  # pages that may be promised before the zone is at its low watermark
     movable: int
     unmovable: int
+    until: Counts  # pages mapped before the next table
 
     @classmethod
     def of(cls, machine: Machine, zone: Zone, growing: list[Task]) -> Growers:
@@ -58,7 +61,16 @@ class Growers:
             zone.free_pages - wmark.low_wmark_pages(zone) - zone.lowmem_reserve[highest] - 1,
             zone.buddy.free_pages_of(MigrateType.MOVABLE) - zone.fresh.movable,
             zone.buddy.free_pages_of(MigrateType.UNMOVABLE) - zone.fresh.unmovable,
+            mapped,
         )
+
+    def tables_of(self, machine: Machine, mapped: Counts) -> tuple[Counts, ...]:
+        """`tables` with so much mapped: the same as long as nobody leaves its lowest table."""
+        if (mapped <= self.until).all():
+            return self.tables
+        room = ((self.end - (mapped << PAGE_SHIFT)) & (TABLE_BYTES - 1)) >> PAGE_SHIFT
+        self.until = mapped + room
+        return pgtable.spanned(machine.kernel, self.end, mapped)
 
 
 @dataclass(slots=True, eq=False)
@@ -122,8 +134,8 @@ def _together(machine: Machine, growers: Growers) -> bool:
     grown = growers.carry + growers.rate
     pages = grown.astype(np.int64)
     mapped = growers.mapped + pages
-    tables = pgtable.spanned(machine.kernel, growers.end, mapped)
-    new = [after - before for after, before in zip(tables, growers.tables, strict=True)]
+    tables = growers.tables_of(machine, mapped)
+    new = [] if tables is growers.tables else [b - a for a, b in zip(growers.tables, tables, strict=True)]
     want, more = int(pages.sum()), sum(int(level.sum()) for level in new)
     if want + more > growers.free or want > growers.movable or more > growers.unmovable:
         return False
@@ -133,13 +145,13 @@ def _together(machine: Machine, growers: Growers) -> bool:
         return False
     _count(machine, growers, want, more)
     growers.carry, growers.mapped, growers.tables = grown - pages, mapped, tables
-    columns = (pages.tolist(), growers.carry.tolist(), zip(*(level.tolist() for level in new), strict=True))
     shares = growers.zone.fresh.shares
-    for task, count, carry, levels in zip(growers.tasks, *columns, strict=True):
+    for task, count, carry in zip(growers.tasks, pages.tolist(), growers.carry.tolist(), strict=True):
         task.grown = carry
         if count:
             tasks.count_growth(task, count)
             shares[task] = shares.get(task, 0) + count
+    for task, *levels in zip(growers.tasks, *(level.tolist() for level in new), strict=True):
         if any(levels):
             task.tables = task.tables.plus(levels)
     return True
