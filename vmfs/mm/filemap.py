@@ -7,9 +7,11 @@ caches of the filesystem, which is ext4.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vmfs.mm import lru, page_alloc, rss, writeback
+from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
 from vmfs.mm.vmstat import Item
@@ -25,10 +27,28 @@ XA_CHUNK_SIZE = 64  # page cache slots in one tree node
 
 def read(machine: Machine, pages: int, files: int, nid: int) -> None:
     """`files` files of `pages` pages in all are opened and read once."""
-    _lookup(machine, files, nid)
-    _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid)
-    _tree_nodes(machine, pages, files, nid)
-    _read_pages(machine, Use.FILE, pages, nid)
+    for some, share in _turns(machine, pages, files):
+        _open(machine, share, some, nid)
+        _read_file_pages(machine, share, some, nid)
+
+
+def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]]:
+    """So many files, and their pages, that what came first can be reclaimed for what comes last."""
+    while files or pages:
+        some = next(page_alloc.portions(machine, files), 0)
+        share = pages * some // files if some < files else pages
+        yield some, share
+        files, pages = files - some, pages - share
+
+
+def _read_file_pages(machine: Machine, pages: int, files: int, nid: int) -> None:
+    """A row of reads that drops what it read itself is lived through once for all its laps."""
+    laps, rest = divmod(pages, 2 * machine.totalram_pages)
+    lap = partial(_read_pages, machine, Use.FILE, 2 * machine.totalram_pages, nid, nodes=pages > files)
+    if laps:
+        lap()
+    repeat(machine, lap, laps - 1)
+    _read_pages(machine, Use.FILE, rest, nid, nodes=pages > files)
 
 
 def _inode_table_pages(files: int) -> int:
@@ -39,24 +59,22 @@ def _directories(files: int) -> int:
     return -(-files // FILES_PER_DIRECTORY)
 
 
-def _lookup(machine: Machine, files: int, nid: int) -> None:
-    """Opening a file by its name: a dentry, an inode and what hangs on it."""
+def _open(machine: Machine, pages: int, files: int, nid: int) -> None:
+    """Opening files by name: for each a dentry, an inode and what hangs on it, in all less than a page."""
     inodes = files + _directories(files)
     for name in ("dentry", "ext4_inode_cache", "lsm_inode_cache"):
         machine.cache_alloc(name, inodes, nid)
     machine.cache_alloc("ext4_extent_status", files, nid)
     machine.cache_alloc("buffer_head", _inode_table_pages(files), nid)
-    machine.vfs.opened(inodes)
+    machine.vfs.opened(inodes, cached=min(files, pages))
+    _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid)
 
 
-def _tree_nodes(machine: Machine, pages: int, files: int, nid: int) -> None:
-    """xa_alloc(): a file of one page keeps it in the tree's head and needs no node."""
-    if pages > files:
-        machine.cache_alloc("radix_tree_node", pages // XA_CHUNK_SIZE, nid)
-
-
-def _read_pages(machine: Machine, use: Use, pages: int, nid: int) -> None:
+def _read_pages(machine: Machine, use: Use, pages: int, nid: int, *, nodes: bool = False) -> None:
+    """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc())."""
     for portion in page_alloc.portions(machine, pages):
+        if nodes:
+            machine.cache_alloc("radix_tree_node", portion // XA_CHUNK_SIZE, nid)
         for zone, batch in _add_to_page_cache(machine, use, portion, nid):
             lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
@@ -94,14 +112,20 @@ def uncharge(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
 
 def write(machine: Machine, pages: int, files: int, nid: int) -> None:
     """File data is written: dirty pages, then writeback down to the background threshold."""
-    _lookup(machine, files, nid)
-    _tree_nodes(machine, pages, files, nid)
-    for portion in page_alloc.portions(machine, pages):
-        for zone, batch in _add_to_page_cache(machine, Use.FILE, portion, nid):
-            _mark_dirty(machine, machine.node(zone.nid), zone, batch)
-            lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
-        writeback.dirtied(machine)
-        writeback.balance_dirty_pages(machine)
+    for some, share in _turns(machine, pages, files):
+        _open(machine, share, some, nid)
+        for portion in page_alloc.portions(machine, share):
+            _write_pages(machine, portion, nid, nodes=share > some)
+
+
+def _write_pages(machine: Machine, pages: int, nid: int, *, nodes: bool) -> None:
+    if nodes:
+        machine.cache_alloc("radix_tree_node", pages // XA_CHUNK_SIZE, nid)
+    for zone, batch in _add_to_page_cache(machine, Use.FILE, pages, nid):
+        _mark_dirty(machine, machine.node(zone.nid), zone, batch)
+        lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
+    writeback.dirtied(machine)
+    writeback.balance_dirty_pages(machine)
 
 
 def _mark_dirty(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:

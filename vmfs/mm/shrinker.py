@@ -19,29 +19,37 @@ if TYPE_CHECKING:
 
 DISK_INODE_CACHES = ("ext4_inode_cache", "xfs_inode", "btrfs_inode", "nfs_inode_cache", "fat_inode_cache")
 SHRINK_BATCH = 128
+SHADOW_NODES_DIVISOR = 8  # 1 << (XA_CHUNK_SHIFT - 3)
 
 
 @dataclass(slots=True)
 class Vfs:
     """What the filesystem layer holds unused. Objects, not pages.
 
-    `cached_inodes` of the unused inodes have pages in the page cache.
+    `cached_inodes` of the unused inodes have pages in the page cache. `shadows` are reclaimed pages
+    that the trees of their files remember (mm/workingset.c).
     """
 
     unused_dentries: int = 0
     unused_inodes: int = 0
     cached_inodes: int = 0
+    shadows: int = 0
 
-    def opened(self, inodes: int) -> None:
+    def opened(self, inodes: int, cached: int) -> None:
         """Files were opened, read or written, and closed."""
         self.unused_dentries += inodes
         self.unused_inodes += inodes
-        self.cached_inodes += inodes
+        self.cached_inodes += cached
 
     def pages_dropped(self, pages: int, left: int) -> None:
         """Page cache went: inodes lose their last page in proportion."""
         if pages:
             self.cached_inodes = self.cached_inodes * left // (pages + left)
+
+    @property
+    def shadow_nodes(self) -> int:
+        """Tree nodes that hold nothing but shadows."""
+        return self.shadows // filemap.XA_CHUNK_SIZE
 
 
 def loaded(machine: Machine) -> Vfs:
@@ -69,7 +77,14 @@ def _freeable(machine: Machine) -> dict[str, int]:
         "dentry": vfs.unused_dentries,
         "ext4_inode_cache": max(inodes, 0),
         "ext4_extent_status": extents.active_objs if extents else 0,
+        "radix_tree_node": count_shadow_nodes(machine),
     }
+
+
+def count_shadow_nodes(machine: Machine) -> int:
+    """mm/workingset.c: count_shadow_nodes(): those beyond an eighth of the pages."""
+    present = sum(node.present_pages for node in machine.nodes)
+    return max(machine.vfs.shadow_nodes - present // SHADOW_NODES_DIVISOR, 0)
 
 
 def freeable_pages(machine: Machine, node: Node) -> int:
@@ -113,6 +128,8 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None, stolen: 
     freed = slab.free(machine, cache, count, node)
     if name == "dentry":
         machine.vfs.unused_dentries -= count
+    elif name == "radix_tree_node":
+        machine.vfs.shadows -= count * filemap.XA_CHUNK_SIZE
     elif name == "ext4_inode_cache":
         freed += _inodes_gone(machine, count, node, stolen)
     return freed
@@ -123,6 +140,9 @@ def _inodes_gone(machine: Machine, count: int, node: Node | None, stolen: Item) 
     vfs = machine.vfs
     gone = vfs.cached_inodes * count // max(vfs.unused_inodes, 1) if mapping_shrinkable(machine) else 0
     left = vfs.cached_inodes - gone
+    shadows = vfs.shadows * count // max(vfs.unused_inodes, 1)
+    vfs.shadows -= shadows
+    machine.cache_free("radix_tree_node", shadows // filemap.XA_CHUNK_SIZE)
     vfs.unused_inodes -= count
     if gone:
         total = filemap.file_lru_pages(machine)

@@ -329,4 +329,5 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
     filemap.uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
         machine.vfs.pages_dropped(batch.pages, filemap.file_lru_pages(machine))
+        machine.vfs.shadows += batch.pages
     page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)

@@ -1,0 +1,63 @@
+"""Reading and writing far more than memory holds."""
+
+import pytest
+
+from vmfs import boot, spec
+from vmfs.mm import page_alloc
+from vmfs.mm.check import check
+from vmfs.mm.filemap import SECTORS_PER_PAGE, XA_CHUNK_SIZE
+from vmfs.mm.machine import Machine
+from vmfs.mm.vmstat import Item
+
+
+def tiny(release="6.1"):
+    return Machine.from_snapshot(boot.boot(spec.load("tiny", kernel=release)))
+
+
+@pytest.mark.parametrize("laps", [3, 1000])
+def test_what_was_read_first_makes_room_for_what_comes_last(laps, monkeypatch):
+    asked = []
+    real = page_alloc.alloc_pages
+    monkeypatch.setattr(page_alloc, "alloc_pages", lambda *args: asked.append(args) or real(*args))
+    machine = tiny()
+    pages = laps * 2 * machine.totalram_pages
+    machine.read_files(pages)
+
+    assert len(asked) < 2000
+    assert machine.event(Item.OOM_KILL) == 0
+    assert machine.event(Item.PGPGIN) >= pages * SECTORS_PER_PAGE
+    stolen = machine.global_page_state(Item.PGSTEAL_KSWAPD) + machine.global_page_state(Item.PGSTEAL_DIRECT)
+    assert pages - machine.totalram_pages < stolen < pages * 1.01
+    assert machine.global_page_state(Item.PGSCAN_FILE) == stolen
+    check(machine)
+
+
+def test_the_trees_remember_only_so_many_reclaimed_pages():
+    machine = tiny()
+    nodes = machine.slab_cache("radix_tree_node")
+    before = nodes.active_objs
+    machine.read_files(50 * machine.totalram_pages)
+
+    present = sum(node.present_pages for node in machine.nodes)
+    cached = machine.global_page_state(Item.NR_FILE_PAGES)
+    assert nodes.active_objs - before < present // 8 + 2 * cached // XA_CHUNK_SIZE
+    machine.drop_caches(3)
+    assert nodes.active_objs - before < 100
+
+
+@pytest.mark.parametrize("verb", ["read_files", "write_files"])
+def test_more_files_than_the_caches_hold(verb):
+    machine = tiny()
+    getattr(machine, verb)(10_000, 1_000_000)
+
+    assert machine.slab_cache("dentry").active_objs < 1_000_000
+    assert machine.event(Item.OOM_KILL) == 0
+    check(machine)
+
+
+def test_a_file_without_pages_is_no_reason_to_keep_its_inode():
+    machine = tiny()
+    before = machine.vfs.unused_inodes
+    machine.read_files(0, 5_000)
+    machine.drop_caches(2)
+    assert machine.vfs.unused_inodes <= before
