@@ -86,9 +86,11 @@ def similar_machine(kernel: Kernel, managed_kbytes: list[int], topology: Topolog
         first = sum(owned[:nid])
         nodes.append(NodeSpec(min(mib, most) << 20, tuple(range(first, first + owned[nid]))))
     try:
-        return boot(Spec("capture", kernel, tuple(nodes)))
+        booted = boot(Spec("capture", kernel, tuple(nodes)))
     except SpecError as error:
         raise CaptureError("proc/zoneinfo", 0, str(error)) from None
+    booted.log = []  # a capture does not hold what its kernel said
+    return booted
 
 
 def fit(kernel: Kernel, node: NodeState, totals: NodeTotals, buddy: dict[ZoneKey, list[int]]) -> None:

@@ -42,7 +42,7 @@ from vmfs.mm.memory_block import MemoryHotplug
 from vmfs.mm.memory_tiers import MemoryTiers
 from vmfs.mm.mempolicy import Mempolicy
 from vmfs.mm.mmzone import Node, Zone, zone_names
-from vmfs.mm.printk import Log
+from vmfs.mm.printk import Level, Log
 from vmfs.mm.psi import Psi
 from vmfs.mm.slab import KmemCache
 from vmfs.mm.snapshot import Snapshot
@@ -240,6 +240,20 @@ class Machine:
     def printk(self, level: int, text: str) -> None:
         """One record of the kernel's log, of now."""
         self.log.emit(level, text, self.clock.microsecs)
+
+    def warn(self, text: str) -> None:
+        """pr_warn() on behalf of a write, which may be refused and change nothing else."""
+        self.printk(Level.WARNING, text)
+        self.touch()
+
+    def warn_sysctl_write(self, name: str) -> None:
+        """kernel/sysctl.c: warn_sysctl_write(), once."""
+        if self.log.first_time("sysctl_writes_strict"):
+            self.warn(
+                f"{self.current.comm} wrote to {name} when file position was not 0!\n"
+                "This will not be supported in the future. To silence this\n"
+                "warning, set kernel.sysctl_writes_strict = -1"
+            )
 
     def touch(self) -> None:
         """The state has changed: every rendered text is stale."""

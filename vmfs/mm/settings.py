@@ -14,12 +14,14 @@ from vmfs.mm import pageset, vmscan, wmark
 from vmfs.mm.huge_memory import ThpSize, TransparentHugePages
 from vmfs.mm.lru_gen import LruGen, capabilities
 from vmfs.mm.mempolicy import DEFAULT_WEIGHT, InterleaveWeight, Mempolicy
+from vmfs.mm.printk import Level
 from vmfs.mm.sysctl import Sysctl
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 After = Callable[["Machine", Any], None]
+DROP_QUIETLY = 4  # of drop_caches: the last write that the log tells of
 
 
 def store(machine: Machine, holder: Any, name: str, value: Any) -> None:
@@ -85,9 +87,14 @@ def _overcommit_kbytes(machine: Machine, _before: int) -> None:
 
 
 def _drop_caches(machine: Machine, _before: int) -> None:
-    # Before the first number was written there is nothing to repeat.
-    if machine.sysctl.drop_caches:
-        machine.drop_caches(machine.sysctl.drop_caches)
+    """drop_caches_sysctl_handler(): a write without a number repeats the last one, at first 0."""
+    sysctl = machine.sysctl
+    if sysctl.drop_caches:
+        machine.drop_caches(sysctl.drop_caches)
+    if not sysctl.drop_caches_quietly:
+        who = machine.current
+        machine.printk(Level.INFO, f"{who.comm} ({who.pid}): drop_caches: {sysctl.drop_caches}")
+    sysctl.drop_caches_quietly |= bool(sysctl.drop_caches & DROP_QUIETLY)
 
 
 def _compact_memory(machine: Machine, _before: int) -> None:
@@ -98,9 +105,21 @@ def _compact_memory(machine: Machine, _before: int) -> None:
 
 def _numa_stat(machine: Machine, before: int) -> None:
     """sysctl_vm_numa_stat_handler(): switching off clears the counters."""
-    if before and not machine.sysctl.numa_stat:
-        for _, zone in machine.zones():
-            zone.numa[:] = 0
+    if before == machine.sysctl.numa_stat:
+        return
+    if machine.sysctl.numa_stat:
+        machine.printk(Level.INFO, "enable numa statistics")
+        return
+    for _, zone in machine.zones():
+        zone.numa[:] = 0
+    machine.printk(Level.INFO, "disable numa statistics, and clear numa counters")
+
+
+def _laptop_mode(machine: Machine, _before: int) -> None:
+    """laptop_mode_handler(): nothing comes of it any more."""
+    if machine.kernel.has(Feature.LAPTOP_MODE_DEPRECATED):
+        who = machine.current.comm
+        machine.printk(Level.WARNING, f"{who}: vm.laptop_mode is deprecated. Ignoring setting.")
 
 
 def _watchdog_cpumask(machine: Machine, _before: list[int]) -> None:
@@ -140,6 +159,7 @@ AFTER_STORE: dict[tuple[type, str], After] = {
     (Sysctl, "dirty_bytes"): _dirty_bytes,
     (Sysctl, "dirty_ratio"): _dirty_ratio,
     (Sysctl, "drop_caches"): _drop_caches,
+    (Sysctl, "laptop_mode"): _laptop_mode,
     (Sysctl, "lowmem_reserve_ratio"): _lowmem_reserve_ratio,
     (Sysctl, "min_free_kbytes"): _min_free_kbytes,
     (Sysctl, "numa_stat"): _numa_stat,

@@ -36,6 +36,7 @@ class Sysctl:
     dirty_writeback_centisecs: int = 500
     dirtytime_expire_seconds: int = 43200
     drop_caches: int = 0
+    drop_caches_quietly: bool = False  # since a 4 was written; no file shows it
     enable_soft_offline: int = 1
     extfrag_threshold: int = 500
     highmem_is_dirtyable: int = 0

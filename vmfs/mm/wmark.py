@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import pageset
 from vmfs.mm.mmzone import PAGE_SHIFT, Node, Watermark, Zone
+from vmfs.mm.printk import Level
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -131,9 +132,13 @@ def calculate_min_free_kbytes(machine: Machine) -> None:
     """The default by memory size, unless the administrator once wrote a larger number."""
     lowmem_kbytes = nr_free_buffer_pages(machine) << KBYTES_SHIFT
     wanted = isqrt(lowmem_kbytes * 16)
-    if wanted > machine.sysctl.user_min_free_kbytes:
+    preferred = machine.sysctl.user_min_free_kbytes
+    if wanted > preferred:
         lowest, highest = MIN_FREE_KBYTES_RANGE
         machine.sysctl.min_free_kbytes = max(lowest, min(wanted, highest))
+    else:
+        kept = f"because user defined value {preferred} is preferred"
+        machine.printk(Level.WARNING, f"min_free_kbytes is not updated to {wanted} {kept}")
 
 
 def set_recommended_min_free_kbytes(machine: Machine, *, thp_enabled: bool) -> None:
@@ -146,13 +151,22 @@ def set_recommended_min_free_kbytes(machine: Machine, *, thp_enabled: bool) -> N
         pageblock_pages = 1 << machine.kernel.pageblock_order
         zones = sum(zone.populated and is_buffer_zone(zone) for _, zone in machine.zones())
         pages = pageblock_pages * zones * (2 + MIGRATE_PCPTYPES * MIGRATE_PCPTYPES)
-        recommended_kbytes = min(pages, nr_free_buffer_pages(machine) // 20) << KBYTES_SHIFT
-        machine.sysctl.min_free_kbytes = max(recommended_kbytes, machine.sysctl.min_free_kbytes)
+        _raise_min_free_kbytes(machine, min(pages, nr_free_buffer_pages(machine) // 20) << KBYTES_SHIFT)
     elif machine.kernel.has(Feature.THP_OFF_LOWERS_MIN_FREE):
         calculate_min_free_kbytes(machine)
     else:
         return
     setup_per_zone_wmarks(machine)
+
+
+def _raise_min_free_kbytes(machine: Machine, kbytes: int) -> None:
+    sysctl = machine.sysctl
+    if kbytes <= sysctl.min_free_kbytes:
+        return
+    if sysctl.user_min_free_kbytes >= 0:
+        raising = f"raising min_free_kbytes from {sysctl.min_free_kbytes} to {kbytes}"
+        machine.printk(Level.INFO, f"khugepaged: {raising} to help transparent hugepage allocations")
+    sysctl.min_free_kbytes = kbytes
 
 
 def min_unmapped_pages(machine: Machine, node: Node) -> int:

@@ -17,7 +17,7 @@ from vmfs.views.entry import Dir, File, Link
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-SYSCTL_WRITES_STRICT = 1
+SYSCTL_WRITES_STRICT, SYSCTL_WRITES_WARN = 1, 0
 
 Check = Callable[["Machine", Any], None]
 """Refuses a value that the handler has parsed already: raises OSError, nothing is stored."""
@@ -30,10 +30,12 @@ class Settings(NamedTuple):
     holder: Any
 
 
-def sysctl_write(machine: Machine, data: bytes, offset: int) -> Write:
+def sysctl_write(machine: Machine, name: str, data: bytes, offset: int) -> Write:
     """The write as a handler of this machine sees it (kernel/sysctl.c: sysctl_writes_strict)."""
-    strict = machine.sysctl.sysctl_writes_strict == SYSCTL_WRITES_STRICT
-    return Write(data, offset if strict else 0, machine.kernel)
+    mode = machine.sysctl.sysctl_writes_strict
+    if offset and mode == SYSCTL_WRITES_WARN:
+        machine.warn_sysctl_write(name)
+    return Write(data, offset if mode == SYSCTL_WRITES_STRICT else 0, machine.kernel)
 
 
 def fail(errno: int) -> OSError:
@@ -60,7 +62,7 @@ def tunable(
 
     def write(machine: Machine, data: bytes, offset: int) -> int:
         old = getattr(machine.sysctl, attr)
-        parsed = codec.parse(sysctl_write(machine, data, offset), old)
+        parsed = codec.parse(sysctl_write(machine, name, data, offset), old)
         if not parsed.errno or parsed.value != old:
             machine.set_sysctl(attr, parsed.value)
         return _answer(parsed)

@@ -152,7 +152,7 @@ def version(machine: Machine) -> str:
 
 def write_ns_last_pid(machine: Machine, data: bytes, offset: int) -> int:
     """kernel/pid_namespace.c: pid_ns_ctl_handler(); the machine gives no number out again, so only upward."""
-    parsed = COUNT.parse(sysctl_write(machine, data, offset), machine.next_pid - 1)
+    parsed = COUNT.parse(sysctl_write(machine, "ns_last_pid", data, offset), machine.next_pid - 1)
     if parsed.errno:
         raise fail(parsed.errno)
     machine.set_attribute(machine, "next_pid", max(machine.next_pid, parsed.value + 1))

@@ -9,6 +9,7 @@ from vmfs.kernel import Feature
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SIZE
 from vmfs.views.codec import Bool, Either, Ignored, Int, Jiffies, LowmemReserveRatio, Parsed, ULong, Write
 from vmfs.views.entry import File, top
+from vmfs.views.kstrtox import c_string
 from vmfs.views.tunable import action, fail, sysctl_write, tunable
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def read_nr_hugepages(machine: Machine) -> str:
 def write_nr_hugepages(machine: Machine, data: bytes, offset: int) -> int:
     """mm/hugetlb.c: hugetlb_sysctl_handler_common(); fewer pages than asked for is a success."""
     hstate = machine.default_hstate
-    parsed = _hugepages(machine, data, offset, hstate.max_huge_pages)
+    parsed = _hugepages(machine, "nr_hugepages", data, offset, hstate.max_huge_pages)
     machine.set_nr_hugepages(hstate, parsed.value)
     return parsed.consumed
 
@@ -49,21 +50,23 @@ def write_nr_overcommit_hugepages(machine: Machine, data: bytes, offset: int) ->
     hstate = machine.default_hstate
     if hstate.order > MAX_PAGE_ORDER:
         raise fail(EINVAL)
-    parsed = _hugepages(machine, data, offset, hstate.nr_overcommit_huge_pages)
+    parsed = _hugepages(machine, "nr_overcommit_hugepages", data, offset, hstate.nr_overcommit_huge_pages)
     machine.set_nr_overcommit_hugepages(hstate, parsed.value)
     return parsed.consumed
 
 
-def _hugepages(machine: Machine, data: bytes, offset: int, old: int) -> Parsed[int]:
-    parsed = ULong().parse(sysctl_write(machine, data, offset), old)
+def _hugepages(machine: Machine, name: str, data: bytes, offset: int, old: int) -> Parsed[int]:
+    parsed = ULong().parse(sysctl_write(machine, name, data, offset), old)
     if parsed.errno:
         raise fail(parsed.errno)
     return parsed
 
 
-def write_numa_zonelist_order(_machine: Machine, data: bytes, _offset: int) -> int:
+def write_numa_zonelist_order(machine: Machine, data: bytes, _offset: int) -> int:
     """mm/page_alloc.c: __parse_numa_zonelist_order(): only the node order is left, whatever is written."""
     if data[:1] not in {b"d", b"D", b"n", b"N"}:
+        value = c_string(data).decode(errors="surrogateescape")
+        machine.warn(f"Ignoring unsupported numa_zonelist_order value:  {value}\n")
         raise fail(EINVAL)
     return len(data)
 
