@@ -49,7 +49,9 @@ class Growers:
     def of(cls, machine: Machine, zone: Zone, growing: list[Task]) -> Growers:
         highest = machine.zone_index("Movable")
         mapped = np.array([mmap.mapped(task, Use.ANON) for task in growing])
-        end = np.array([mmap.layout(machine, task).anon_end for task in growing])
+        known = [growers for growers in machine.growth.together if growers.tasks == growing]
+        # A mapping that grows downwards keeps its end.
+        end = known[0].end if known else np.array([mmap.layout(machine, task).anon_end for task in growing])
         return cls(
             zone,
             growing,
