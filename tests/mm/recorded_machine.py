@@ -61,6 +61,10 @@ class RecordedMachine:
     hstates: list[SimpleNamespace] = field(default_factory=list)
     swap_areas: list[SimpleNamespace] = field(default_factory=list)
     totalram_pages: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def printk(self, _level, text):
+        self.log.append(text)
 
     def zones(self):
         return ((node, zone) for node in self.nodes for zone in node.zones)
