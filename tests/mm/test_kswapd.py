@@ -118,7 +118,7 @@ def test_kswapd_stops_at_the_high_watermark_when_min_free_rises_under_a_full_cac
 
 def test_direct_reclaim_alone_is_enough_where_kswapd_has_given_up(monkeypatch):
     machine = one_node()
-    monkeypatch.setattr(vmscan, "wakeup_kswapd", lambda *_: None)
+    monkeypatch.setattr(vmscan, "wakeup_kswapds", lambda *_: None)
     machine.read_files(2 * NODE_PAGES)
     task = machine.start("hog", anon=NODE_PAGES // 2 + 5)
 

@@ -95,8 +95,8 @@ def _slowpath(machine: Machine, request: Request) -> Parts:
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     want = request.count << request.order
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
-    for node in dict.fromkeys(machine.node(zone.nid) for zone in short):
-        vmscan.wakeup_kswapd(machine, node, request.highest_zoneidx, want)
+    nodes = dict.fromkeys(machine.node(zone.nid) for zone in short)
+    vmscan.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got and request.order:

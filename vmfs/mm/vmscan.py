@@ -6,6 +6,7 @@ reclaimed in their order; none is found referenced.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,22 @@ def _deficit(zone: Zone, highest_zoneidx: int) -> int:
     return wmark.high_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx] + 1 - zone.free_pages
 
 
+def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int, want: int) -> None:
+    """wake_all_kswapds() for an allocation of `want` pages from any of the nodes.
+
+    They run side by side: where files go first, the page cache of all goes before anything of one is
+    swapped out.
+    """
+    awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
+    control = ScanControl(highest_zoneidx, kswapd=True)
+    without_swap = replace(control, may_swap=False)
+    for node in awake:
+        if want > 0 and not _scan_order(machine, list(node.zones), control)[0]:
+            want -= shrink_node(machine, node, without_swap, want)
+    for node in awake:
+        wakeup_kswapd(machine, node, highest_zoneidx, max(want, 0))
+
+
 def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0) -> None:
     """Run the node's kswapd until it is balanced or finds nothing.
 
@@ -107,11 +124,22 @@ def _reclaimable(machine: Machine, zones: list[Zone]) -> int:
 
 def wakeup_all_kswapds(machine: Machine) -> None:
     """What the next allocations would do after watermarks have moved."""
+    for node in _behind(machine):
+        wakeup_kswapd(machine, node, machine.zone_index("Movable"))
+
+
+def _behind(machine: Machine) -> list[Node]:
+    """Nodes whose kswapd has work and has not given up.
+
+    None, while an allocation finds one zone above its low watermark, on whatever node: only one
+    that fails everywhere wakes them.
+    """
     highest = machine.zone_index("Movable")
-    for node in machine.nodes:
-        zones = (zone for zone in node.zones if zone.managed_pages)
-        if any(zone.free_pages < wmark.low_wmark_pages(zone) for zone in zones):
-            wakeup_kswapd(machine, node, highest)
+    zones = [zone for _, zone in machine.zones() if zone.managed_pages]
+    if any(z.free_pages > wmark.low_wmark_pages(z) + z.lowmem_reserve[highest] for z in zones):
+        return []
+    nodes = (node for node in machine.nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES)
+    return [node for node in nodes if not pgdat_balanced(node, highest)]
 
 
 def give_up(machine: Machine, request: page_alloc.Request) -> None:
@@ -121,24 +149,13 @@ def give_up(machine: Machine, request: page_alloc.Request) -> None:
 
 
 def kswapd_is_behind(machine: Machine) -> bool:
-    """Whether a kswapd that has not given up has work: then it tries again every second."""
-    return any(_is_behind(node, machine.zone_index("Movable")) for node in machine.nodes)
-
-
-def _is_behind(node: Node, highest_zoneidx: int) -> bool:
-    return (
-        node.kswapd_failures < MAX_RECLAIM_RETRIES
-        and any(zone.free_pages < wmark.low_wmark_pages(zone) for zone in node.zones if zone.managed_pages)
-        and not pgdat_balanced(node, highest_zoneidx)
-    )
+    """Whether a kswapd has work: then it tries again every second."""
+    return bool(_behind(machine))
 
 
 def recheck(machine: Machine) -> None:
     """kswapd(), awake without anybody's call."""
-    highest = machine.zone_index("Movable")
-    for node in machine.nodes:
-        if _is_behind(node, highest):
-            wakeup_kswapd(machine, node, highest)
+    wakeup_all_kswapds(machine)
     machine.touch()
 
 
