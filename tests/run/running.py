@@ -103,18 +103,17 @@ def loaded_twin() -> Tree:
 
 
 @contextmanager
-def running(script: str, *options: str, **more: object) -> Iterator[subprocess.Popen[str]]:
-    """A run that goes on meanwhile; the script has begun. It is ended by its process group."""
-    chosen = ("--machine", "tiny", "--clock", "manual", *options, "--")
+def running(script: str, first: str = "", **more: object) -> Iterator[subprocess.Popen[str]]:
+    """A run that goes on meanwhile; the script has done what is `first`. Its group is killed at the end."""
+    chosen = ("--machine", "tiny", "--clock", "manual", "--")
     process = subprocess.Popen(  # type: ignore[call-overload]
-        command("run", *chosen, "sh", "-c", f"echo begun; {script}"),
+        command("run", *chosen, "sh", "-c", f"{first}\necho begun; {script}"),
         env=ENVIRONMENT,
         cwd=REPOSITORY,
-        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **more,
+        **{"stdin": subprocess.DEVNULL, **more},
     )
     try:
         assert process.stdout.readline() == "begun\n"
@@ -123,7 +122,8 @@ def running(script: str, *options: str, **more: object) -> Iterator[subprocess.P
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 9)
         process.wait(SECONDS)
-        process.stdout.close()
+        for stream in filter(None, (process.stdin, process.stdout)):
+            stream.close()
 
 
 def eventually(condition: object, seconds: float = 20) -> bool:
