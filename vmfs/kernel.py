@@ -265,6 +265,11 @@ class Kernel:
         return 10 if self.has(Feature.HIGHMEM) else 9
 
     @property
+    def thread_size_kbytes(self) -> int:
+        """THREAD_SIZE: a thread's stack in the kernel."""
+        return 8 if self.has(Feature.HIGHMEM) else 16
+
+    @property
     def pageblock_order(self) -> int:
         """The smaller of a huge page's order and the buddy allocator's largest."""
         return self.hpage_pmd_order

@@ -17,7 +17,6 @@ from vmfs.mm.vmstat import Item
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-KERNEL_STACK_KBYTES = 16
 FIRST_PID = 1000
 
 
@@ -93,7 +92,7 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     _may_commit(machine, mmap.accounted(mmap.vmas(machine, task)), uid)
     task.oom_score_adj_min = oom_score_adj
     task.started_centisecs = machine.clock.uptime_centisecs
-    _kernel_stack(machine, task, KERNEL_STACK_KBYTES)
+    _kernel_stack(machine, task, machine.kernel.thread_size_kbytes)
     machine.tasks[task.pid] = task
     machine.next_pid += 1
     machine.topology += 1
@@ -244,7 +243,7 @@ def exit_task(machine: Machine, task: Task) -> None:
     commit(machine, task, -task.committed)
     machine.mod_page_tables(machine.node(task.nid), -task.tables.counted(machine.kernel))
     free_other(machine, task.nid, task.tables.pages)
-    _kernel_stack(machine, task, -KERNEL_STACK_KBYTES)
+    _kernel_stack(machine, task, -machine.kernel.thread_size_kbytes)
     del machine.tasks[task.pid]
     machine.topology += 1
 

@@ -6,18 +6,16 @@ from collections.abc import Callable
 
 from vmfs.kernel import Feature
 from vmfs.mm.machine import Machine
-from vmfs.mm.mmzone import PAGE_SIZE
 from vmfs.views.proc.pid.process import Process
-
-
-def max_threads(machine: Machine) -> int:
-    """kernel/fork.c: set_max_threads(): an eighth of memory for stacks, half of that for one user."""
-    stack = PAGE_SIZE << (1 if machine.kernel.has(Feature.HIGHMEM) else 2)
-    return machine.totalram_pages * PAGE_SIZE // (stack * 8)
+from vmfs.views.seq import kbytes
 
 
 def pending_signals(machine: Machine) -> int:
-    return max_threads(machine) // 2
+    """kernel/fork.c: set_max_threads(): an eighth of memory for stacks, half of that for one user.
+
+    Of all managed pages; boot counts what is free at its moment.
+    """
+    return kbytes(machine.totalram_pages) // (machine.kernel.thread_size_kbytes * 8) // 2
 
 
 def mlock_limit(machine: Machine) -> int:
