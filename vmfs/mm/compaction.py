@@ -73,12 +73,19 @@ def _meet(movable: Extents, targets: Extents, order: int) -> tuple[Extents, Exte
 def _move(batches: list[Batch], source: Extents, target: Extents) -> None:
     """migrate_pages(): each batch keeps its size and gets new frames for those that moved."""
     left = target
-    for batch in batches:
+    for batch in _touched(batches, source):
         kept = batch.extents.minus(source)
         gone = batch.extents.pages - kept.pages
         if gone:
             fresh, left = left.take(gone)
             batch.extents = Extents.concat([kept, fresh])
+
+
+def _touched(batches: list[Batch], pages: Extents) -> list[Batch]:
+    """The batches that have some of these pages."""
+    every = Extents.concat(batch.extents for batch in batches)
+    owner = np.repeat(np.arange(len(batches)), [len(batch.extents.start) for batch in batches])
+    return [batches[index] for index in np.unique(owner[every.overlaps(pages)])]
 
 
 def _count(machine: Machine, movable: Extents, targets: Extents, moved: int) -> None:

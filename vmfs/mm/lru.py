@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from vmfs.mm.tasks import Task
 
 
+MOST_RUNS = 64  # of a batch that others are joined to
+
+
 class Lru(IntEnum):
     """enum lru_list"""
 
@@ -99,8 +102,22 @@ def queue_of(zone: Zone, lru: Lru) -> deque[Batch]:
 
 def add(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
     """lruvec_add_folio(): the batch becomes the last to be reclaimed."""
-    queue_of(zone, lru).append(batch)
+    queue = queue_of(zone, lru)
     update_lru_size(node, zone, lru, batch.pages)
+    if queue and _continues(queue[-1], batch):
+        queue[-1].extents = Extents.concat([queue[-1].extents, batch.extents]).coalesced()
+    else:
+        queue.append(batch)
+
+
+def _continues(last: Batch, batch: Batch) -> bool:
+    """Whether two batches can be one, so that many small ones do not make long queues."""
+    return (
+        (last.use, last.task) == (batch.use, batch.task)
+        and not last.dirty
+        and not batch.dirty
+        and len(last.extents.start) + len(batch.extents.start) <= MOST_RUNS
+    )
 
 
 def take(
