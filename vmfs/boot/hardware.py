@@ -30,6 +30,7 @@ def hardware(spec: Spec, build: Build, firmware: MemoryMap) -> Hardware:
         cpuinfo=cpuinfo(spec, five_level=five_level),
         filesystems=[(name.endswith("-"), name.rstrip("-")) for name in build.filesystems.split()],
         iomem=resources(spec, build, firmware),
+        tlb=spec.cpu.tlb,
     )
 
 

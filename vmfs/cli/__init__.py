@@ -29,6 +29,7 @@ from vmfs.cli.options import (
 )
 from vmfs.cli.run import doctor, enter, run
 from vmfs.cli.scenario import scenario
+from vmfs.cli.tlb import tlb
 
 if TYPE_CHECKING:
     from vmfs.tree import Tree
@@ -206,3 +207,4 @@ def export(choice: Choice, directory: str) -> None:
 for command in (run, enter, doctor):
     vmfs.add_command(command)
 vmfs.add_command(scenario)
+vmfs.add_command(tlb)

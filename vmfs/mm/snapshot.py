@@ -11,6 +11,7 @@ from typing import Any
 
 from vmfs.kernel import Kernel
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType
+from vmfs.spec.tlb import Tlb
 
 
 def no_blocks() -> dict[MigrateType, list[int]]:
@@ -106,6 +107,7 @@ class Hardware:
     mounts: list[tuple[str, ...]] = field(default_factory=list)  # the six columns
     iomem: list[tuple[int, int, int, str]] = field(default_factory=list)  # depth, first, last, name
     possible_nodes: str = ""  # node list text, where it differs from the online nodes
+    tlb: Tlb = field(default_factory=Tlb)
 
 
 @dataclass(slots=True)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from importlib import resources
+from typing import Any
 
-from vmfs.spec.sizes import SpecError
+from vmfs.spec.sizes import SpecError, parse_size
+from vmfs.spec.tlb import Tlb
+
+LEVELS = ("l1", "l2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Cpu:
     physical_bits: int = 46
     sockets: int = 1
     threads_per_core: int = 1
+    tlb: Tlb = field(default_factory=Tlb)
 
     def has(self, flag: str) -> bool:
         return flag in self.flags.split()
@@ -55,14 +61,23 @@ class Cpu:
 def models() -> dict[str, Cpu]:
     """The processors of vmfs/data/cpus.toml."""
     raw = tomllib.loads(resources.files("vmfs.data").joinpath("cpus.toml").read_text())
-    return {name: Cpu(name=name, **values) for name, values in raw.items()}
+    return {name: Cpu(name=name, tlb=_tlb(values.pop("tlb", {})), **values) for name, values in raw.items()}
 
 
-def cpu(name: str, **changes: str | int) -> Cpu:
-    """A processor by name, with some of its fields replaced."""
+def _tlb(values: dict[str, Any]) -> Tlb:
+    """Levels are tables of page sizes."""
+    levels = {
+        name: {parse_size(size) >> 10: n for size, n in values.pop(name, {}).items()} for name in LEVELS
+    }
+    return Tlb().changed(levels | values)
+
+
+def cpu(name: str, tlb: Mapping[str, Any] | None = None, **changes: str | int) -> Cpu:
+    """A processor by name, with some of its fields replaced; of `tlb` only what is named."""
     if name not in models():
         raise SpecError(f"cpu.model: no processor {name!r}; accepted: {', '.join(models())}")
-    return replace(models()[name], **changes)  # type: ignore[arg-type]
+    model = models()[name]
+    return replace(model, tlb=model.tlb.changed(tlb or {}), **changes)  # type: ignore[arg-type]
 
 
 CHANGEABLE = tuple(f.name for f in fields(Cpu) if f.name not in {"name", "model"})

@@ -254,6 +254,13 @@ FIRMWARE: dict[str, Row] = {
     "disks": ("disks", _int),
 }
 PAGE_CACHE: dict[str, Row] = {"size": ("size_bytes", _size), "files": ("files", _int)}
+_entries = _open_table(_int, _kbytes)
+TLB: dict[str, Row] = {
+    "l1": ("l1", _entries),
+    "l2": ("l2", _entries),
+    "l2_hit_cycles": ("l2_hit_cycles", _int),
+    "walk_cycles": ("walk_cycles", _int),
+}
 CPU: dict[str, Row] = {
     "model": ("model", _text),
     "sockets": ("sockets", _int),
@@ -262,6 +269,7 @@ CPU: dict[str, Row] = {
     "mhz": ("mhz", _text),
     "bogomips": ("bogomips", _text),
     "flags": ("flags", _text),
+    "tlb": ("tlb", lambda value: _table(value, TLB)),
 }
 MACHINE: dict[str, Row] = {
     "name": ("name", _text),
