@@ -14,13 +14,11 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from errno import EINVAL, EIO
-from stat import S_IFREG
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import fuse
 
-from vmfs.adapters.host_status import ANY_PROCESS, HostStatus
-from vmfs.tree import Caller, Handle, Stat, Tree, calls
+from vmfs.tree import Caller, Stat, Tree, calls
 from vmfs.tree.policy import error
 
 log = logging.getLogger(__name__)
@@ -38,6 +36,14 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+class OpenFile(Protocol):
+    """What reads and writes of a descriptor go to."""
+
+    def read(self, size: int, offset: int) -> bytes: ...
+
+    def write(self, data: bytes, offset: int) -> int: ...
+
+
 class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     """`root` is the directory of the tree that the mount point shows; `ready` is called once it answers."""
 
@@ -50,7 +56,7 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         self._tree = tree
         self._root = root.rstrip("/")
         self._ready = ready
-        self._handles: dict[int, Handle | HostStatus] = {}
+        self._handles: dict[int, OpenFile] = {}
         self._last_handle = 0
         self._mounted = time.time_ns()
 
@@ -104,7 +110,7 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     def open(self, path: str, flags: int) -> int:
         return self._keep(self._tree.open(self._path(path), flags, self._caller()))
 
-    def _keep(self, handle: Handle | HostStatus) -> int:
+    def _keep(self, handle: OpenFile) -> int:
         self._last_handle += 1
         self._handles[self._last_handle] = handle
         return self._last_handle
@@ -190,32 +196,13 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         return Caller(uid, gid, root=uid in (0, self._tree.owner.uid))
 
 
-class RunAdapter(Adapter):
-    """With the files that `vmfs run` binds over the status of the host's processes."""
-
-    def getattr(self, path: str, fh: int | None = None) -> dict[str, int]:
-        status = HostStatus.at(self._tree, path)
-        if status is None:
-            return super().getattr(path, fh)
-        owner = self._tree.owner
-        return self._attributes(Stat(S_IFREG | 0o444, 1, owner.uid, owner.gid, len(status.text()), 1024))
-
-    def _path(self, path: str) -> str:
-        """What else is asked of them has the answer of the machine's own."""
-        return super()._path(path if HostStatus.at(self._tree, path) is None else ANY_PROCESS)
-
-    def open(self, path: str, flags: int) -> int:
-        status = HostStatus.at(self._tree, path)
-        return super().open(path, flags) if status is None else self._keep(status)
-
-
 def serve(
     tree: Tree,
     mountpoint: str,
     root: str,
     allow_other: bool,
     ready: Callable[[], None],
-    adapter: type[Adapter] = Adapter,
+    adapter: Callable[[Tree, str, Callable[[], None]], Adapter] = Adapter,
 ) -> None:
     """Mount and answer until somebody unmounts, or SIGINT, SIGTERM or SIGHUP comes.
 

@@ -18,7 +18,10 @@ from vmfs.adapters.mountinfo import KIND, MountError, absolute, announce, daemon
 from vmfs.adapters.unmount import detach, fusermount
 
 if TYPE_CHECKING:
+    from vmfs.adapters.fuse import Adapter
     from vmfs.tree import Tree
+
+    MakeAdapter = Callable[[Tree, str, Callable[[], None]], Adapter]
 
 FUSE_DEVICE = "/dev/fuse"
 ANSWERS = b"\0"  # what a daemon says once it does; anything else is why it does not
@@ -44,19 +47,19 @@ def mount(
     subtree: str = "/",
     allow_other: bool = False,
     on_start: Callable[[], None] = lambda: None,
-    for_run: bool = False,
+    adapter: MakeAdapter | None = None,
 ) -> int:
     """Start a daemon that shows the tree; returns its process id once the mount answers. MountError.
 
     The daemon has a copy of the machine: what happens to `tree` later is not seen in the mount.
-    `on_start` runs in the daemon before it mounts. `for_run`: with the files that `vmfs run` needs.
+    `on_start` runs in the daemon before it mounts. `adapter`: another than the usual one.
     """
     path = prepare(mountpoint)
     reader, writer = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(reader)
-        _daemon(lambda ready: serve(tree, path, ready, subtree, allow_other, for_run), writer, on_start)
+        _daemon(lambda ready: serve(tree, path, ready, subtree, allow_other, adapter), writer, on_start)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
         answer = pipe.read()
@@ -72,7 +75,7 @@ def serve(
     ready: Callable[[], None],
     subtree: str = "/",
     allow_other: bool = False,
-    for_run: bool = False,
+    adapter: MakeAdapter | None = None,
 ) -> None:
     """Mount and answer in this process until the mount ends. `path` is from prepare(). MountError."""
     from vmfs.adapters import fuse
@@ -90,8 +93,8 @@ def serve(
 
     gc.freeze()  # the tables and the machine stay: collections need not look at them
     try:
-        adapter = fuse.RunAdapter if for_run else fuse.Adapter
-        fuse.serve(tree, path, subtree, allow_other or os.geteuid() == ROOT_ALLOWS_OTHER, begin, adapter)
+        everybody = allow_other or os.geteuid() == ROOT_ALLOWS_OTHER
+        fuse.serve(tree, path, subtree, everybody, begin, adapter or fuse.Adapter)
     except RuntimeError:
         if not sockets:
             raise MountError(_reason(said)) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import click
 
@@ -34,6 +35,7 @@ def join_options(command: Callable[..., None]) -> Callable[..., None]:
 @machine_options
 @rule_options
 @click.option("--only", multiple=True, metavar="PATH", help="Lay over just these files and directories.")
+@click.option("--tasks", is_flag=True, help="Show the tasks of the machine as processes.")
 @click.option("--join", type=int, metavar="PID", help="On the machine of a run that goes on.")
 @join_options
 @log_option
@@ -42,6 +44,7 @@ def run(
     choice: Choice,
     rules: list[Rule],
     only: tuple[str, ...],
+    tasks: bool,
     join: int | None,
     as_caller: bool,
     seccomp: bool,
@@ -58,13 +61,18 @@ def run(
     if as_caller and not any(rule.kind == "policy" for rule in rules):
         rules = [Rule("policy", "/", "unprivileged"), *rules]
 
-    def start(mountpoint: str, on_start: Callable[[], None]) -> int:
+    def start(
+        mountpoint: str, on_start: Callable[[], None], on_tasks: Callable[[Iterable[int]], None] | None
+    ) -> int:
         def begin() -> None:
             on_start()
             log_to(file)
 
         daemon.prepare(mountpoint)  # what stands in the way is said before a machine is built
-        return daemon.mount(tree_of(choice, rules), mountpoint, on_start=begin, for_run=True)
+        from vmfs.adapters.run import RunAdapter
+
+        adapter = functools.partial(RunAdapter, on_tasks=on_tasks)
+        return daemon.mount(tree_of(choice, rules), mountpoint, on_start=begin, adapter=adapter)
 
     sys.exit(
         namespace.run(
@@ -74,6 +82,7 @@ def run(
             hide=[rule.pattern for rule in rules if rule.kind == "hide"],
             as_caller=as_caller,
             answer_calls=seccomp,
+            show_tasks=tasks,
             warn=lambda why: say("warning", why),
         )
     )

@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from vmfs.control.words import Parse, decimal, integer, name, node, one_of, pages, path, rate, zone
-from vmfs.mm import mempolicy, state
+from vmfs.control.words import Parse, decimal, integer, name, node, numbers, one_of, pages, path, rate, zone
+from vmfs.mm import mempolicy, state, tasks
 from vmfs.mm.machine import Machine
 from vmfs.mm.tasks import Task
 
@@ -137,6 +137,10 @@ def load(host: Host, file: Path) -> None:
     host.replace(state.load(data))
 
 
+def pids(host: Host, given: list[int]) -> None:
+    tasks.give_pids(host.machine, given)
+
+
 def fault(kind: str) -> Callable[[Host, str], None]:
     return lambda host, pattern: host.add_rule(kind, pattern)
 
@@ -194,6 +198,7 @@ VERBS = {
         Verb("advance", advance, (("SECONDS", decimal(MOST_SECONDS, "seconds are meant, as 0.5 or 60")),)),
         Verb("save", save, (("FILE", path),)),
         Verb("load", load, (("FILE", path),)),
+        Verb("pids", pids, (("PID,...", numbers),)),  # what `vmfs run --tasks` says
         Verb("hide", fault("hide"), (("PATH", name),)),
         Verb("truncate", fault("truncate"), (("PATH", name),)),
         Verb("garble", fault("garble"), (("PATH", name),)),

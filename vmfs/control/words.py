@@ -85,6 +85,12 @@ def path(_machine: Machine, text: str) -> Path:
     return Path(text)
 
 
+def numbers(_machine: Machine, text: str) -> list[int]:
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", text):
+        raise ValueError("numbers with commas between them are meant")
+    return [int(number) for number in text.split(",")]
+
+
 def name(_machine: Machine, text: str) -> str:
     if not text or "=" in text:
         raise ValueError("a name is meant")

@@ -133,6 +133,7 @@ class Machine:
         self.reaped: list[tuple[int, str]] = []  # the second of uptime, and what the OOM reaper says then
         self.growth = Growth()
         self.next_pid = self.cpu_stat.first_pid
+        self.given_pids: list[int] | None = None  # see tasks.give_pids()
         wmark_restore.restore(self, snapshot)
         self._protections_are_stale = True
         self.vfs = shrinker.loaded(self)

@@ -88,12 +88,14 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     too small: then the task is gone again and its memory is free.
     """
     nid = machine.default_nid if memory.nid is None else memory.nid
-    task = Task(machine.next_pid, name, nid, memory, oom_score_adj, uid)
+    pid = machine.given_pids[0] if machine.given_pids else machine.next_pid
+    task = Task(pid, name, nid, memory, oom_score_adj, uid)
     _may_commit(machine, mmap.accounted(mmap.vmas(machine, task)), uid)
     task.oom_score_adj_min = oom_score_adj
     task.started_centisecs = machine.clock.uptime_centisecs
     _kernel_stack(machine, task, machine.kernel.thread_size_kbytes)
     machine.tasks[task.pid] = task
+    machine.given_pids = machine.given_pids and machine.given_pids[1:]
     machine.next_pid += 1
     machine.topology += 1
     try:
@@ -103,6 +105,21 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
             exit_task(machine, task)
         raise
     return task
+
+
+def give_pids(machine: Machine, pids: list[int]) -> None:
+    """Somebody else has numbers for tasks: the next tasks get them, and the first time also those there.
+
+    Where they are used up we count on.
+    """
+    if machine.given_pids is None:
+        there = list(machine.tasks.values())
+        for task, pid in zip(there, pids, strict=False):
+            task.pid = pid
+        machine.tasks = {task.pid: task for task in there}
+        machine.topology += 1
+        pids = pids[len(there) :]
+    machine.given_pids = [*(machine.given_pids or []), *pids]
 
 
 def _may_commit(machine: Machine, sizes: list[int], uid: int, total_vm: int = 0) -> None:

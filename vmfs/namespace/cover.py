@@ -41,7 +41,7 @@ class Cover:
 
     def seal(self) -> None:
         """From now on what vanished is not to be found: it had to be there to be bound."""
-        Path(f"{self.machine}/vmfs/ctl").write_text("hide /vmfs/absent\n")
+        Path(f"{self.machine}/vmfs/keeper").write_text("hide /vmfs/absent\n")
 
     def has(self, target: str) -> bool:
         return os.path.lexists(self.machine + target)

@@ -9,12 +9,14 @@ import json
 import os
 import re
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 NAME = "vmfs/run/"
 MOST_FILES = 2
 MOST_BYTES = 4096
+MOST_BELL_BYTES = 1 << 17
 
 JOIN = b"join"
 LISTENER = b"listener"
@@ -65,3 +67,17 @@ def hand_over(client: socket.socket, listener: int) -> None:
     """The system calls that wait at `listener` are the keeper's to answer."""
     socket.send_fds(client, [LISTENER], [listener])
     os.close(listener)
+
+
+def bell() -> tuple[socket.socket, socket.socket]:
+    """For one to ring and one to hear which tasks there are."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def ring(ringing: socket.socket, tasks: Iterable[int]) -> None:
+    """BlockingIOError: too much has not been heard yet."""
+    ringing.send(" ".join(map(str, tasks)).encode() or b" ", socket.MSG_DONTWAIT)
+
+
+def numbers(heard: socket.socket) -> set[int]:
+    return {int(word) for word in heard.recv(MOST_BELL_BYTES).split()}

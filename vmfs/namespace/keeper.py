@@ -1,6 +1,6 @@
 """The process that outlives the others: whatever way a run ends, it leaves nothing behind.
 
-It shares the mounts of the command and holds one end of a pipe. The other end is with the process
+It shares the mounts of the command and holds one end of a pair of sockets. The other end is with the process
 that runs the command and closes when that one ends, by whatever signal. Then the keeper takes the
 machine off, so that what the command left in the background sees the host again, and ends too.
 Until then it answers the system calls of the command and lets others join.
@@ -20,36 +20,50 @@ from typing import NoReturn
 from vmfs.namespace import base, door, syscalls
 from vmfs.namespace.answers import Answers
 from vmfs.namespace.cover import Cover
+from vmfs.namespace.placeholders import Placeholders
 
 log = logging.getLogger(__name__)
 
+READY = b"!"
 ENDED = b"."
-"""What the other end of the pipe says before it closes: the command has ended by itself."""
+"""What the other end says before it closes: the command has ended by itself."""
 
 
-def start(cover: Cover, entrance: socket.socket, mapped: bool) -> tuple[int, int]:
-    """Fork the keeper; returns its pid and the end of the pipe to hold."""
-    lifeline, ours = os.pipe()
+def start(cover: Cover, entrance: socket.socket, mapped: bool, bell: socket.socket | None) -> tuple[int, int]:
+    """Fork the keeper; returns its pid and the end of the pipe to hold, once it is ready.
+
+    `bell` rings, with their numbers, when the tasks of the machine have changed; with it they are shown
+    as processes. RuntimeError: the keeper could not begin.
+    """
+    lifeline, ours = socket.socketpair()
     pid = os.fork()
     if pid == 0:
-        os.close(ours)
-        _keep(lifeline, cover, entrance, mapped)
-    os.close(lifeline)
-    return pid, ours
+        ours.close()
+        _keep(lifeline.detach(), cover, entrance, mapped, bell)
+    lifeline.close()
+    if (said := ours.recv(door.MOST_BYTES)) != READY:
+        raise RuntimeError(f"the keeper of the run did not begin: {said.decode()}")
+    return pid, ours.detach()
 
 
-def _keep(lifeline: int, cover: Cover, entrance: socket.socket, mapped: bool) -> NoReturn:
+def _keep(
+    lifeline: int, cover: Cover, entrance: socket.socket, mapped: bool, bell: socket.socket | None
+) -> NoReturn:
     status = 1
     try:
         os.setsid()  # out of reach of the terminal's signals
         signal.pthread_sigmask(signal.SIG_SETMASK, set(signal.Signals) - {signal.SIGKILL})
-        _let_go_of_files({lifeline, entrance.fileno()})
+        _let_go_of_files({lifeline, entrance.fileno(), *([bell.fileno()] if bell else [])})
         os.chdir("/")
-        keeper = Keeper(cover, lifeline, entrance, mapped)
+        keeper = Keeper(cover, lifeline, entrance, mapped, bell)
+        os.write(lifeline, READY)
         if keeper.serve() != ENDED:
             _kill_those_inside()
         keeper.clear()
         status = 0
+    except Exception as fault:
+        log.exception("the keeper of %s", cover.machine)
+        os.write(lifeline, f"{type(fault).__name__}: {fault}".encode())
     finally:
         os._exit(status)
 
@@ -68,7 +82,14 @@ def _let_go_of_files(kept: set[int]) -> None:
 class Keeper:
     """One loop over everything that may happen."""
 
-    def __init__(self, cover: Cover, lifeline: int, entrance: socket.socket, mapped: bool) -> None:
+    def __init__(
+        self,
+        cover: Cover,
+        lifeline: int,
+        entrance: socket.socket,
+        mapped: bool,
+        bell: socket.socket | None,
+    ) -> None:
         self._cover = cover
         self._lifeline = lifeline
         self._entrance = entrance
@@ -80,6 +101,10 @@ class Keeper:
         self._answers: Answers | None = None
         self._watch(lifeline, lambda _: None)
         self._watch(entrance.fileno(), self._open)
+        self._placeholders: Placeholders | None = None
+        if bell:
+            placeholders = self._placeholders = Placeholders(cover.machine, self._watch, self._forget)
+            self._watch(bell.fileno(), lambda _: placeholders.changed(door.numbers(bell)))
 
     def serve(self) -> bytes:
         """Until the pipe closes; returns what came out of it before."""
@@ -93,6 +118,8 @@ class Keeper:
                     log.exception("the keeper of %s", self._cover.machine)
 
     def clear(self) -> None:
+        if self._placeholders:
+            self._placeholders.end()
         self._cover.take_off()
         for pid in self._status:
             _try(syscalls.detach, f"/proc/{pid}/status")

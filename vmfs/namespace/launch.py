@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from vmfs.namespace import base, cpusets, doctor, door, keeper, seccomp, spaces, syscalls
@@ -18,10 +19,12 @@ from vmfs.namespace.targets import EXTRA_TARGETS, KERNEL_TARGETS
 
 ROOT_VARIABLE = "VMFS_ROOT"
 
-StartDaemon = Callable[[str, Callable[[], None]], int]
-"""(mountpoint, on_start) -> the pid of a daemon that serves a machine there.
+OnTasks = Callable[[Iterable[int]], None]
+StartDaemon = Callable[[str, Callable[[], None], OnTasks | None], int]
+"""(mountpoint, on_start, on_tasks) -> the pid of a daemon that serves a machine there.
 
-It returns once the mount answers; the daemon calls `on_start` before it does anything else.
+It returns once the mount answers; the daemon calls `on_start` before it does anything else, and
+`on_tasks`, if given, with the numbers of all tasks when there are others than before.
 """
 
 
@@ -33,11 +36,13 @@ def run(
     hide: Sequence[str] = (),
     as_caller: bool = False,
     answer_calls: bool = True,
+    show_tasks: bool = False,
     warn: Callable[[str], None] = lambda _: None,
 ) -> int:
     """The exit status of `command`. NamespaceError: it could not be run.
 
     `only` are laid over instead of all there is; what `hide`'s patterns match is taken from the host.
+    `show_tasks`: the machine's tasks are processes.
     """
     caller = spaces.leave_the_hosts_mounts()
     try:
@@ -45,12 +50,16 @@ def run(
     except OSError as fault:
         why = doctor.why_no_mount(str(fault.strerror))
         raise NamespaceError(f"cannot mount {fault.filename}: {doctor.one_line(why)}") from None
-    daemon = start_daemon(machine, _at_start_of_daemon())
+    on_start = _at_start_of_daemon()
+    ringing, heard = door.bell() if show_tasks else (None, None)
+    on_tasks = functools.partial(door.ring, ringing) if ringing else None
+    daemon = start_daemon(machine, on_start, on_tasks)
     spaces.unshare_mounts()
     cover = _cover(machine, only, hide, warn)
     entrance = door.listen(os.getpid())
-    keeper_pid, lifeline = keeper.start(cover, entrance, caller.mapped)
-    entrance.close()
+    keeper_pid, lifeline = keeper.start(cover, entrance, caller.mapped, heard)
+    for ours in filter(None, (entrance, ringing, heard)):
+        ours.close()
     status = _command(command, machine, caller if as_caller else None, os.getpid(), answer_calls, warn)
     os.write(lifeline, keeper.ENDED)
     os.close(lifeline)
