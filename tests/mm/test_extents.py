@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmfs.mm.extents import Extents
+from vmfs.mm.extents import Extents, distinct
 
 
 def frames(extents):
@@ -64,3 +64,8 @@ def test_aligned_decomposes_into_blocks(extents, order):
     assert all(a % (1 << order) == 0 and n % (1 << order) == 0 for a, n in zip(*whole, strict=True))
     found = [pfn for a, o in blocks for pfn in range(a, a + (1 << o))] + frames(whole)
     assert sorted(found) == sorted(frames(extents))
+
+
+@given(st.lists(st.integers(0, 1000)))
+def test_distinct_values_are_those_of_a_set(values):
+    assert distinct(np.array(values, np.int64)).tolist() == sorted(set(values))

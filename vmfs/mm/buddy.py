@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmfs.mm import fallback
-from vmfs.mm.extents import Extents, Pfns
+from vmfs.mm.extents import Extents, Pfns, distinct
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, NR_PAGE_ORDERS, MigrateType
 
 Types = npt.NDArray[np.uint8]
@@ -95,7 +95,7 @@ class Buddy:
         """The first frame in the zone of each page block that holds a free page of this type."""
         parts = [Extents.blocks(a, o) for o, a in enumerate(self._small[migratetype])]
         free = Extents.concat([*parts, self._runs[migratetype]])
-        firsts = np.unique(free.chopped(1 << self.pageblock_order).start >> self.pageblock_order)
+        firsts = distinct(free.chopped(1 << self.pageblock_order).start >> self.pageblock_order)
         first_pfns: Pfns = np.maximum(firsts << self.pageblock_order, self.start_pfn)
         return first_pfns
 
@@ -146,10 +146,9 @@ class Buddy:
 
     def set_types(self, pfns: Pfns, migratetype: MigrateType) -> None:
         """set_pageblock_migratetype() of the blocks that hold these frames."""
-        index = np.unique(self._index(pfns))
-        old, counts = np.unique(self._types_at(index), return_counts=True)
-        for previous, count in zip(old, counts, strict=True):
-            self._blocks[int(previous)] -= int(count)
+        index = distinct(self._index(pfns))
+        for previous, count in enumerate(np.bincount(self._types_at(index), minlength=len(MigrateType))):
+            self._blocks[previous] -= int(count)
         self._blocks[migratetype] += len(index)
         self._types[index] = 0 if migratetype is MigrateType.MOVABLE else migratetype + 1
 
@@ -291,7 +290,7 @@ class Buddy:
         if not len(starts):
             return
         types = self.types_of(starts)
-        for migratetype in np.unique(types):
+        for migratetype in np.flatnonzero(np.bincount(types)):
             self._insert(starts[types == migratetype], order, MigrateType(int(migratetype)))
 
     def _insert_runs_by_type(self, runs: Extents) -> None:
@@ -303,7 +302,7 @@ class Buddy:
             return
         blocks = runs.chopped(MAX_BLOCK)
         types = self.types_of(blocks.start)
-        for migratetype in np.unique(types):
+        for migratetype in np.flatnonzero(np.bincount(types)):
             self._insert_runs(blocks.select(types == migratetype), MigrateType(int(migratetype)))
 
     def _all_movable(self, runs: Extents) -> bool:

@@ -17,6 +17,12 @@ _FEW = 4  # runs up to which plain integers are faster than arrays
 _LAST_PFN = 1 << 52  # beyond every physical address
 
 
+def distinct(values: Pfns) -> Pfns:
+    """Each value once, ascending. Faster than np.unique() where they are nearly in order."""
+    ordered = np.sort(values, kind="stable")
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
+
+
 class Extents(NamedTuple):
     """Disjoint runs of page frames, `length[i]` pages from `start[i]`; the order is the owner's."""
 

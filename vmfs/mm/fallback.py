@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmfs.mm.extents import Pfns
+from vmfs.mm.extents import Pfns, distinct
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, MigrateType
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _pageblocks(area: Buddy, order: int, near: Pfns, want: int, migratetype: Mig
     compatible with the new type are not counted.
     """
     size = 1 << area.pageblock_order
-    firsts = np.unique(near & -size)
+    firsts = distinct(near & -size)
     others = [t for t in MigrateType if t is not migratetype]
     inside = [(t, o, starts) for t in others for o, starts in enumerate(area.starts_within(firsts, t))]
     usable = _pages(firsts, [(o, starts) for _, o, starts in inside if o >= order], size)
