@@ -51,7 +51,7 @@ from vmfs.mm.swapfile import SwapArea
 from vmfs.mm.sysctl import Sysctl
 from vmfs.mm.tasks import Memory, Task
 from vmfs.mm.vmstat import COLUMN, Item, Scope, columns
-from vmfs.mm.zonelist import fallback_order
+from vmfs.mm.zonelist import fallback_order, zonelist
 
 
 class Machine:
@@ -226,12 +226,12 @@ class Machine:
             slab.free(self, cache, count)
 
     def mod_page_tables(self, node: Node, pages: int) -> None:
-        """Page tables are counted per zone or per node, by release."""
+        """Page tables are counted per zone or per node, by release: the nearest that kernel pages are of."""
+        zone = zonelist(self, node.nid, self.zone_index("Normal"))[0]
         if self.kernel.has(Feature.PAGETABLES_PER_ZONE):
-            zone = next(zone for zone in reversed(node.zones) if zone.populated)
             zone.mod_state(Item.NR_ZONE_PAGE_TABLE_PAGES, pages)
         else:
-            node.mod_state(Item.NR_PAGE_TABLE_PAGES, pages)
+            self.node(zone.nid).mod_state(Item.NR_PAGE_TABLE_PAGES, pages)
 
     @property
     def new_anon_list(self) -> Lru:

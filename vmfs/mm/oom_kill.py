@@ -224,7 +224,9 @@ def is_starved(machine: Machine) -> bool:
 
 def starve(machine: Machine) -> None:
     """A task that runs faults in a page now and then; where it finds none, the killer comes."""
-    task = next(iter(machine.tasks.values()))
+    task = next(iter(machine.tasks.values()), None)
+    if task is None:
+        return  # the same second killed the last one
     request = page_alloc.gfp_highuser_movable(machine, task.nid, 1, zeroed=True)
     try:
         for parts in alloc_in_turns(machine, request, task):
