@@ -398,16 +398,35 @@ def test_a_run_that_ends_leaves_nothing() -> None:
     assert not [name for name in set(os.listdir("/tmp")) - before if "vmfs" in name and "lock" not in name]
 
 
-def test_what_stays_in_the_background_sees_the_host_again() -> None:
-    with running("sleep 60 & echo $!") as process:
-        left = int(process.stdout.readline())
-        assert process.wait(60) == 0
+def test_what_stays_in_the_background_ends_with_the_run() -> None:
+    stubborn = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' &"
+    apart = "setsid unshare -Urm sh -c 'echo $$; exec sleep 64' &"
+    with running(f"sleep 63 & echo $!; {stubborn} {apart} sleep 0.5; kill -9 $$") as process:
+        left = [int(process.stdout.readline()) for _ in range(3)]
+        assert process.wait(60) == 128 + signal.SIGKILL
+        assert [pid for pid in left if _is_there(pid)] == []
         assert of_group(process.pid) == []
-        try:
-            assert mounts_of(left) == []
-            assert Path(f"/proc/{left}/root/proc/meminfo").read_text().split()[1] != total("tiny")
-        finally:
-            os.kill(left, signal.SIGKILL)
+
+
+def test_a_background_process_is_told_before_it_is_killed() -> None:
+    with running(
+        "(trap 'date +ended; exit' TERM; echo $$; while :; do sleep 0.05; done) & sleep 0.5; exit 2"
+    ) as process:
+        assert process.wait(60) == 2
+        assert process.stdout.read().split()[1:] == ["ended"]
+
+
+def test_a_daemon_that_is_killed_is_missed() -> None:
+    with running(
+        "read line; cat /proc/meminfo; exit 5", stdin=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        daemon = min(pid for pid in of_group(process.pid) if pid != process.pid)
+        os.kill(daemon, signal.SIGKILL)
+        assert "the daemon was killed" in process.stdout.readline()
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert "not connected" in process.stdout.readline()
+        assert process.wait(60) == 5
 
 
 @pytest.mark.parametrize("whom", ["vmfs", "vmfs and its daemon", "all of vmfs"])
@@ -420,7 +439,7 @@ def test_a_run_that_is_killed_leaves_nothing(whom: str) -> None:
             os.kill(pid, signal.SIGKILL)
         process.wait(60)
         assert eventually(lambda: not [pid for pid in ours if _is_there(pid)])
-        if whom != "all of vmfs":  # what it started ends with it
+        if whom != "all of vmfs":  # what it started ends with it; else nobody is left to see to that
             assert eventually(lambda: not _is_there(inside))
         elif _is_there(inside):
             os.kill(inside, signal.SIGKILL)

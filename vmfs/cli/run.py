@@ -83,6 +83,7 @@ def run(
             as_caller=as_caller,
             answer_calls=seccomp,
             show_tasks=tasks,
+            log_to=lambda: log_to(file),
             warn=lambda why: say("warning", why),
         )
     )

@@ -1,4 +1,4 @@
-"""Bind files and directories of a machine over those of the host, and take them off again."""
+"""Bind files and directories of a machine over those of the host."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ NO_ROOM = ("/proc",)
 
 
 class Cover:
-    """The mounts made over the host's, in the order they were made; `missing`: what found no place."""
+    """What is mounted over the host's names; `missing`: what found no place."""
 
     def __init__(self, machine: str) -> None:
         self.machine = machine
-        self.mounts: list[str] = []
         self.missing: list[str] = []
 
     def lay_over(self, targets: Iterable[str]) -> None:
@@ -28,7 +27,7 @@ class Cover:
             self._add_names(parent, names)
         for target in there:
             if os.path.lexists(target):
-                self.bind(self.machine + target, target)
+                syscalls.bind(self.machine + target, target)
 
     def vanish(self, targets: Iterable[str]) -> None:
         """Take names away. In /proc, where they stay listed, what they lead to answers ENOENT: see seal()."""
@@ -37,7 +36,7 @@ class Cover:
             self.make_room(parent, names)
         for target in filter(_has_no_room, there):
             kind = "directory" if Path(target).is_dir() else "file"
-            self.bind(f"{self.machine}/vmfs/absent/{kind}", str(Path(target).resolve()))
+            syscalls.bind(f"{self.machine}/vmfs/absent/{kind}", str(Path(target).resolve()))
 
     def seal(self) -> None:
         """From now on what vanished is not to be found: it had to be there to be bound."""
@@ -45,18 +44,6 @@ class Cover:
 
     def has(self, target: str) -> bool:
         return os.path.lexists(self.machine + target)
-
-    def bind(self, source: str, target: str) -> None:
-        syscalls.bind(source, target)
-        self.mounts.append(target)
-
-    def take_off(self) -> None:
-        """Show the host's again. What is in the way of one does not keep the others."""
-        for target in reversed(self.mounts):
-            try:
-                syscalls.detach(target)
-            except OSError:
-                continue
 
     def _add_names(self, parent: str, names: list[str]) -> None:
         if _has_no_room(f"{parent}/") or not Path(parent).is_dir():
@@ -73,7 +60,6 @@ class Cover:
         modes = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in entries}
         links = {entry.name: Path(entry).readlink() for entry in entries if entry.is_symlink()}
         syscalls.mount("vmfs", parent, "tmpfs", syscalls.MS_NOSUID, "mode=755")
-        self.mounts.append(parent)
         for name, mode in modes.items():
             if name in links:
                 Path(parent, name).symlink_to(links[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from vmfs.namespace import base
+from vmfs.namespace import base, syscalls
 from vmfs.namespace.cover import Cover
 
 CPUS = "/sys/devices/system/cpu/online"
@@ -27,7 +27,7 @@ def lay_over(cover: Cover) -> None:
     for folder in (found for found in folders() if not found.is_relative_to(kept)):
         for name, ours in FILES.items():
             if cover.has(ours) and (folder / name).exists():
-                cover.bind(cover.machine + ours, str(folder / name))
+                syscalls.bind(cover.machine + ours, str(folder / name))
 
 
 def folders() -> Iterator[Path]:

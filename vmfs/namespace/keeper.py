@@ -1,9 +1,9 @@
 """The process that outlives the others: whatever way a run ends, it leaves nothing behind.
 
-It shares the mounts of the command and holds one end of a pair of sockets. The other end is with the process
-that runs the command and closes when that one ends, by whatever signal. Then the keeper takes the
-machine off, so that what the command left in the background sees the host again, and ends too.
-Until then it answers the system calls of the command and lets others join.
+It shares the mounts of the command and holds one end of a pair of sockets. The other end is with the
+process that runs the command and closes when that one ends, by whatever signal. Then the keeper ends
+what the command left in the background: nobody would answer its system calls any more. Until then it
+answers them, and lets others join.
 """
 
 from __future__ import annotations
@@ -13,117 +13,125 @@ import os
 import select
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
-from vmfs.namespace import base, door, syscalls
+from vmfs.namespace import door, syscalls
 from vmfs.namespace.answers import Answers
-from vmfs.namespace.cover import Cover
+from vmfs.namespace.inside import Inside
 from vmfs.namespace.placeholders import Placeholders
 
 log = logging.getLogger(__name__)
 
+STANDARD = (0, 1, 2)
 READY = b"!"
-ENDED = b"."
-"""What the other end says before it closes: the command has ended by itself."""
+
+LEAVE = (signal.SIGTERM, 0.5), (signal.SIGKILL, 5.0)
+"""What those that are left are told, and the seconds they get."""
+TURN_SECONDS = 0.01
 
 
-def start(cover: Cover, entrance: socket.socket, mapped: bool, bell: socket.socket | None) -> tuple[int, int]:
-    """Fork the keeper; returns its pid and the end of the pipe to hold, once it is ready.
+class Run(NamedTuple):
+    """`mapped`: root inside is a user outside. `outside` names the host's mounts.
 
     `bell` rings, with their numbers, when the tasks of the machine have changed; with it they are shown
-    as processes. RuntimeError: the keeper could not begin.
+    as processes. `log_to` is called when the keeper begins.
+    """
+
+    machine: str
+    mapped: bool
+    outside: str
+    daemon: int
+    entrance: socket.socket
+    bell: socket.socket | None
+    log_to: Callable[[], None]
+
+
+def start(run: Run) -> tuple[int, int]:
+    """Fork the keeper; returns its pid and the end of the lifeline to hold, once it is ready.
+
+    RuntimeError: it could not begin.
     """
     lifeline, ours = socket.socketpair()
-    pid = os.fork()
+    leader, pid = os.getpid(), os.fork()
     if pid == 0:
         ours.close()
-        _keep(lifeline.detach(), cover, entrance, mapped, bell)
+        _keep(lifeline.detach(), run, leader)
     lifeline.close()
     if (said := ours.recv(door.MOST_BYTES)) != READY:
         raise RuntimeError(f"the keeper of the run did not begin: {said.decode()}")
     return pid, ours.detach()
 
 
-def _keep(
-    lifeline: int, cover: Cover, entrance: socket.socket, mapped: bool, bell: socket.socket | None
-) -> NoReturn:
+def _keep(lifeline: int, run: Run, leader: int) -> NoReturn:
     status = 1
     try:
         os.setsid()  # out of reach of the terminal's signals
         signal.pthread_sigmask(signal.SIG_SETMASK, set(signal.Signals) - {signal.SIGKILL})
-        _let_go_of_files({lifeline, entrance.fileno(), *([bell.fileno()] if bell else [])})
         os.chdir("/")
-        keeper = Keeper(cover, lifeline, entrance, mapped, bell)
+        keeper = Keeper(run, lifeline)
+        keeper.let_go_of_files()
+        run.log_to()
         os.write(lifeline, READY)
-        if keeper.serve() != ENDED:
-            _kill_those_inside()
-        keeper.clear()
+        keeper.serve()
+        keeper.end(Inside(run.machine, run.outside, {os.getpid(), leader, run.daemon}))
         status = 0
     except Exception as fault:
-        log.exception("the keeper of %s", cover.machine)
+        log.exception("the keeper of a run")
         os.write(lifeline, f"{type(fault).__name__}: {fault}".encode())
     finally:
         os._exit(status)
 
 
-def _let_go_of_files(kept: set[int]) -> None:
-    """The command's own: a reader of its output waits for the last who might write."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for standard in (0, 1, 2):
-        os.dup2(nothing, standard)
-    with os.scandir("/proc/self/fd") as entries:
-        files = {int(entry.name) for entry in entries}
-    for file in files - kept - {0, 1, 2}:
-        os.closerange(file, file + 1)  # not even there: the directory that was just listed
-
-
 class Keeper:
     """One loop over everything that may happen."""
 
-    def __init__(
-        self,
-        cover: Cover,
-        lifeline: int,
-        entrance: socket.socket,
-        mapped: bool,
-        bell: socket.socket | None,
-    ) -> None:
-        self._cover = cover
+    def __init__(self, run: Run, lifeline: int) -> None:
+        self._run = run
         self._lifeline = lifeline
-        self._entrance = entrance
         spaces = (os.open(f"/proc/self/ns/{kind}", os.O_RDONLY) for kind in ("user", "mnt"))
-        self._room = door.Room(cover.machine, mapped, *spaces)
-        self._status: dict[int, None] = {}  # processes whose status is covered
+        self._room = door.Room(run.machine, run.mapped, *spaces)
         self._poll = select.poll()
         self._events: dict[int, Callable[[int], None]] = {}
         self._answers: Answers | None = None
-        self._watch(lifeline, lambda _: None)
-        self._watch(entrance.fileno(), self._open)
-        self._placeholders: Placeholders | None = None
-        if bell:
-            placeholders = self._placeholders = Placeholders(cover.machine, self._watch, self._forget)
+        self._watch(lifeline, lambda _: self._forget(lifeline))
+        self._watch(run.entrance.fileno(), self._open)
+        if bell := run.bell:
+            placeholders = Placeholders(run.machine, self._watch, self._forget)
             self._watch(bell.fileno(), lambda _: placeholders.changed(door.numbers(bell)))
 
-    def serve(self) -> bytes:
-        """Until the pipe closes; returns what came out of it before."""
-        while True:
-            for file, event in self._poll.poll():
-                if file == self._lifeline:
-                    return os.read(file, 1)
-                try:
-                    self._events[file](event)
-                except Exception:
-                    log.exception("the keeper of %s", self._cover.machine)
+    def let_go_of_files(self) -> None:
+        """The command's own: a reader of its output waits for the last who might write."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in STANDARD:
+            os.dup2(nothing, standard)
+        with os.scandir("/proc/self/fd") as entries:
+            files = {int(entry.name) for entry in entries}
+        for file in files - {*self._events, self._room.user, self._room.mounts, *STANDARD}:
+            os.closerange(file, file + 1)  # not even there: the directory that was just listed
 
-    def clear(self) -> None:
-        if self._placeholders:
-            self._placeholders.end()
-        self._cover.take_off()
-        for pid in self._status:
-            _try(syscalls.detach, f"/proc/{pid}/status")
-        syscalls.detach(base.of(self._cover.machine))
+    def serve(self) -> None:
+        """Until the other end of the lifeline closes."""
+        while self._lifeline in self._events:
+            self._turn()
+
+    def end(self, inside: Inside) -> None:
+        """End whoever is left, serving them to the last."""
+        for number, seconds in LEAVE:
+            if not inside.signal(number):
+                return
+            end = time.monotonic() + seconds
+            while inside.processes() and time.monotonic() < end:
+                self._turn(TURN_SECONDS)
+
+    def _turn(self, seconds: float | None = None) -> None:
+        for file, event in self._poll.poll(seconds and seconds * 1000):
+            try:
+                self._events[file](event)
+            except Exception:
+                log.exception("the keeper of %s", self._run.machine)
 
     def _watch(self, file: int, event: Callable[[int], None]) -> None:
         self._events[file] = event
@@ -134,7 +142,7 @@ class Keeper:
         del self._events[file]
 
     def _open(self, _event: int) -> None:
-        connection, _ = self._entrance.accept()
+        connection, _ = self._run.entrance.accept()
         self._watch(connection.fileno(), lambda _: self._talk(connection))
 
     def _talk(self, connection: socket.socket) -> None:
@@ -148,7 +156,7 @@ class Keeper:
             connection.close()
 
     def _listen(self, listener: int) -> None:
-        answers = self._answers = self._answers or Answers(self._cover.machine, self._cover_status)
+        answers = self._answers = self._answers or Answers(self._run.machine, self._cover_status)
 
         def event(kind: int) -> None:
             if kind & select.POLLIN:
@@ -161,35 +169,8 @@ class Keeper:
 
     def _cover_status(self, pid: int) -> None:
         """Cpus_allowed and Mems_allowed are the machine's: libnuma and hwloc look here."""
-        self._status = {p: None for p in self._status if Path(f"/proc/{p}").exists()} | {pid: None}
-        _try(syscalls.bind, f"{self._cover.machine}/vmfs/status.{pid}", f"/proc/{pid}/status")
-
-
-def _try(call: Callable[..., None], *paths: str) -> None:
-    """What may have gone by itself: a process, with its mounts."""
-    try:
-        call(*paths)
-    except OSError as fault:
-        log.debug("%s", fault)
-
-
-def _kill_those_inside() -> None:
-    """When vmfs itself was killed: what it ran ends as well."""
-    here = _namespace_of(os.getpid())
-    while inside := [pid for pid in _others() if _namespace_of(pid) == here]:
-        for pid in inside:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-
-
-def _others() -> list[int]:
-    return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdecimal() and int(p.name) != os.getpid()]
-
-
-def _namespace_of(pid: int) -> str:
-    try:
-        return str(Path(f"/proc/{pid}/ns/mnt").readlink())
-    except OSError:  # ended, ending, or somebody else's
-        return ""
+        try:
+            syscalls.bind(f"{self._run.machine}/vmfs/status.{pid}", f"/proc/{pid}/status")
+        except OSError:
+            if Path(f"/proc/{pid}").exists():
+                raise

@@ -13,11 +13,16 @@ from pathlib import Path
 from vmfs.namespace import base, cpusets, doctor, door, keeper, seccomp, spaces, syscalls
 from vmfs.namespace.answers import ANSWERED
 from vmfs.namespace.cover import Cover
+from vmfs.namespace.inside import namespace_of
 from vmfs.namespace.spaces import Caller, NamespaceError
 from vmfs.namespace.supervise import Child
 from vmfs.namespace.targets import EXTRA_TARGETS, KERNEL_TARGETS
 
 ROOT_VARIABLE = "VMFS_ROOT"
+DAEMON_ENDED = "the daemon was killed: the files of the machine answer ENOTCONN from now on"
+KEEPER_ENDED = (
+    "the keeper was killed: no program can be started any more, and the machine's files stay in the way"
+)
 
 OnTasks = Callable[[Iterable[int]], None]
 StartDaemon = Callable[[str, Callable[[], None], OnTasks | None], int]
@@ -37,35 +42,35 @@ def run(
     as_caller: bool = False,
     answer_calls: bool = True,
     show_tasks: bool = False,
+    log_to: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> int:
     """The exit status of `command`. NamespaceError: it could not be run.
 
     `only` are laid over instead of all there is; what `hide`'s patterns match is taken from the host.
-    `show_tasks`: the machine's tasks are processes.
+    `show_tasks`: the machine's tasks are processes. `log_to` is called in the keeper when it begins.
     """
+    outside = namespace_of("self")
     caller = spaces.leave_the_hosts_mounts()
-    try:
-        machine = base.make()
-    except OSError as fault:
-        why = doctor.why_no_mount(str(fault.strerror))
-        raise NamespaceError(f"cannot mount {fault.filename}: {doctor.one_line(why)}") from None
+    machine = _place()
     on_start = _at_start_of_daemon()
     ringing, heard = door.bell() if show_tasks else (None, None)
     on_tasks = functools.partial(door.ring, ringing) if ringing else None
     daemon = start_daemon(machine, on_start, on_tasks)
     spaces.unshare_mounts()
-    cover = _cover(machine, only, hide, warn)
-    entrance = door.listen(os.getpid())
-    keeper_pid, lifeline = keeper.start(cover, entrance, caller.mapped, heard)
-    for ours in filter(None, (entrance, ringing, heard)):
-        ours.close()
-    status = _command(command, machine, caller if as_caller else None, os.getpid(), answer_calls, warn)
-    os.write(lifeline, keeper.ENDED)
+    _cover(machine, only, hide, warn)
+    with door.listen(os.getpid()) as entrance:
+        kept = keeper.Run(machine, caller.mapped, outside, daemon, entrance, heard, log_to)
+        keeper_pid, lifeline = keeper.start(kept)
+    child = _command(command, machine, caller if as_caller else None, os.getpid(), answer_calls, warn)
+    there = {daemon: DAEMON_ENDED, keeper_pid: KEEPER_ENDED}
+    status = child.wait(there, warn)
     os.close(lifeline)
-    os.waitpid(keeper_pid, 0)
-    os.kill(daemon, signal.SIGKILL)  # the machine is memory: there is nothing to be saved
-    os.waitpid(daemon, 0)
+    if keeper_pid in there:
+        os.waitpid(keeper_pid, 0)
+    if daemon in there:
+        os.kill(daemon, signal.SIGKILL)  # the machine is memory: there is nothing to be saved
+        os.waitpid(daemon, 0)
     return status
 
 
@@ -92,7 +97,16 @@ def enter(
             f"cannot join the run {leader}: {fault.strerror}: is it another user's?"
         ) from None
     os.chdir(folder)  # by name: it may be one of those that were laid over
-    return _command(command, room.root, caller if as_caller else None, leader, answer_calls, warn)
+    child = _command(command, room.root, caller if as_caller else None, leader, answer_calls, warn)
+    return child.wait({}, warn)
+
+
+def _place() -> str:
+    try:
+        return base.make()
+    except OSError as fault:
+        why = doctor.why_no_mount(str(fault.strerror))
+        raise NamespaceError(f"cannot mount {fault.filename}: {doctor.one_line(why)}") from None
 
 
 def _at_start_of_daemon() -> Callable[[], None]:
@@ -121,8 +135,11 @@ def _is_open(file: int) -> bool:
     return True
 
 
-def _cover(machine: str, only: Sequence[str], hide: Sequence[str], warn: Callable[[str], None]) -> Cover:
+def _cover(machine: str, only: Sequence[str], hide: Sequence[str], warn: Callable[[str], None]) -> None:
     cover = Cover(machine)
+    for path in only:
+        if not cover.has(path) or Path(machine + path).is_symlink():
+            raise NamespaceError(f"--only {path}: the machine has no such file or directory")
     cover.vanish(_not_there(cover, only or KERNEL_TARGETS, hide))
     cover.lay_over(only or KERNEL_TARGETS + EXTRA_TARGETS)
     if not only:
@@ -130,7 +147,6 @@ def _cover(machine: str, only: Sequence[str], hide: Sequence[str], warn: Callabl
     cover.seal()
     if missing := [path for path in cover.missing if path not in EXTRA_TARGETS]:
         warn(f"the kernel of this host lacks {', '.join(missing)}, and nobody can add a name to /proc")
-    return cover
 
 
 def _not_there(cover: Cover, targets: Sequence[str], hide: Sequence[str]) -> list[str]:
@@ -147,7 +163,7 @@ def _command(
     leader: int,
     answer_calls: bool,
     warn: Callable[[str], None],
-) -> int:
+) -> Child:
     """Run it as `caller`, if there is one, with its calls answered by the keeper of the run `leader`."""
 
     def prepare() -> None:
@@ -157,7 +173,7 @@ def _command(
             spaces.become_caller_again(caller)
 
     os.environ[ROOT_VARIABLE] = machine
-    return Child(command, prepare).wait()
+    return Child(command, prepare)
 
 
 def _is_answered(leader: int, warn: Callable[[str], None]) -> bool:
@@ -182,6 +198,6 @@ def _find(pid: int | None) -> tuple[socket.socket, int]:
 def _is_in(pid: int | None, run: int) -> bool:
     """Whether the process has the mounts of the run."""
     try:
-        return Path(f"/proc/{pid}/ns/mnt").readlink() == Path(f"/proc/{run}/ns/mnt").readlink()
+        return namespace_of(str(pid)) == namespace_of(str(run))
     except OSError:
         return False

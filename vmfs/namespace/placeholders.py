@@ -45,10 +45,6 @@ class Placeholders:
         self._spare -= self._tasks
         self._refill()
 
-    def end(self) -> None:
-        for pid in self._tasks | self._spare:
-            _kill(pid)
-
     def _refill(self) -> None:
         fresh = [_fork() for _ in range(SPARE - len(self._spare))]
         for pid in fresh:

@@ -33,11 +33,13 @@ class Child:
         if self.pid == 0:
             _execute(command, prepare, self._mask, parent)
 
-    def wait(self) -> int:
-        """The exit status as a shell gives it."""
+    def wait(self, others: dict[int, str], warn: Callable[[str], None]) -> int:
+        """The exit status as a shell gives it. `others`: what it means when they end before."""
         while True:
             found = signal.sigwaitinfo(WATCHED)
             if found.si_signo == signal.SIGCHLD:
+                for pid in [pid for pid in others if os.waitpid(pid, os.WNOHANG)[0]]:
+                    warn(others.pop(pid))
                 status = self._look()
                 if status is not None:
                     return status
