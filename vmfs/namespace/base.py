@@ -15,14 +15,14 @@ PLACES = ("/sys/fs/fuse/connections", "/mnt")
 
 MACHINE = "machine"
 HOST = "host"
-KEPT = ("proc", "sys")
+KEPT = ("proc", "sys", "dev")
 
 
 def make() -> str:
     """Mount an empty directory for the machine; returns its path. NamespaceError, OSError.
 
-    Beside it `host/proc` and `host/sys` stay uncovered for as long as the namespace lives: the kernel
-    lets nobody mount a proc or sysfs who could see more there than in those already visible.
+    Beside it `host/proc`, `host/sys` and `host/dev` stay uncovered for as long as the namespace lives: the
+    kernel lets nobody mount a proc or sysfs who could see more there than in those already visible.
     """
     place = next((path for path in map(Path, PLACES) if path.is_dir()), None)
     if place is None:
@@ -35,6 +35,11 @@ def make() -> str:
         syscalls.move_tree(copy, str(kept))
     (place / MACHINE).mkdir()
     return str(place / MACHINE)
+
+
+def kept(machine: str, path: str) -> str:
+    """The host's own `path`, of proc, sys or dev."""
+    return f"{of(machine)}/{HOST}{path}"
 
 
 def of(machine: str) -> str:

@@ -7,7 +7,10 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from vmfs.namespace import syscalls
+from vmfs.namespace import base, syscalls
+
+EVERYDAY_DEVICES = {"console", "full", "fuse", "null", "ptmx", "random", "tty", "urandom", "zero"}
+"""Bound one by one; the hundred others of a /dev are links: a mount each would fill every list of mounts."""
 
 NO_ROOM = ("/proc",)
 """Nobody but the kernel makes a name here, or takes one away."""
@@ -61,12 +64,18 @@ class Cover:
         links = {entry.name: Path(entry).readlink() for entry in entries if entry.is_symlink()}
         syscalls.mount("vmfs", parent, "tmpfs", syscalls.MS_NOSUID, "mode=755")
         for name, mode in modes.items():
+            if _is_rare_device(name, mode):
+                links[name] = base.kept(self.machine, f"{parent}/{name}")
             if name in links:
                 Path(parent, name).symlink_to(links[name])
             else:
                 _place_holder(f"{parent}/{name}", mode)
                 syscalls.bind(f"/proc/self/fd/{below}/{name}", f"{parent}/{name}")
         os.close(below)
+
+
+def _is_rare_device(name: str, mode: int) -> bool:
+    return (stat.S_ISCHR(mode) or stat.S_ISBLK(mode)) and name not in EVERYDAY_DEVICES
 
 
 def _has_no_room(path: str) -> bool:
