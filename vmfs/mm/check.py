@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmfs.mm import lru
+from vmfs.mm import lru, pgtable
 from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, Zone
@@ -141,6 +141,15 @@ def tasks_have_what_they_touched(machine: Machine) -> Iterator[str]:
             yield f"pid {pid}: {pages} pages listed, rss is {task.rss}"
 
 
+def tasks_have_the_tables_of_their_mappings(machine: Machine) -> Iterator[str]:
+    if machine.panicked:
+        return  # in the middle of a fault
+    for task in machine.tasks.values():
+        tables = pgtable.of_task(machine, task)
+        if task.tables != tables:
+            yield f"pid {task.pid}: {task.tables}, its mappings need {tables}"
+
+
 RULES: tuple[Rule, ...] = (
     every_page_has_one_owner,
     free_lists_add_up,
@@ -153,4 +162,5 @@ RULES: tuple[Rule, ...] = (
     swap_is_not_overdrawn,
     reservations_are_covered,
     tasks_have_what_they_touched,
+    tasks_have_the_tables_of_their_mappings,
 )
