@@ -203,11 +203,13 @@ def _kill_for(machine: Machine, request: page_alloc.Request, task: Task | None) 
     return victim is not None and victim is not task
 
 
-def alloc_pages_may_oom(machine: Machine, request: page_alloc.Request) -> page_alloc.Parts:
-    """All of a request from outside the machine's tasks, or OutOfMemory and nothing taken."""
+def alloc_pages_may_oom(
+    machine: Machine, request: page_alloc.Request, task: Task | None = None
+) -> page_alloc.Parts:
+    """All of a request, or OutOfMemory and nothing taken. `task` as for alloc_in_turns()."""
     got: page_alloc.Parts = []
     try:
-        for parts in alloc_in_turns(machine, request):
+        for parts in alloc_in_turns(machine, request, task):
             got += parts
     except page_alloc.OutOfMemory:
         page_alloc.free_by_zone(machine, got, request.order)

@@ -1,0 +1,21 @@
+"""Who dies, and what is left of it."""
+
+import pytest
+
+from vmfs import boot, spec
+from vmfs.mm import tasks
+from vmfs.mm.check import check
+from vmfs.mm.machine import Machine
+from vmfs.mm.page_alloc import OutOfMemory
+
+
+def test_a_task_killed_for_its_own_page_tables_gets_none():
+    machine = Machine.from_snapshot(boot.boot(spec.load("tiny")))
+    machine.start("hog", anon=machine.free_pages - 3000, mlock=True, oom_score_adj=-1000)
+    task = machine.start("task", anon=500)
+    with pytest.raises(OutOfMemory):
+        tasks.alloc_other(machine, task, 5000)
+
+    assert [task.name for task in machine.tasks.values()] == ["hog"]
+    assert machine.free_pages > 2000
+    check(machine)
