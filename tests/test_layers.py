@@ -30,7 +30,7 @@ LAYERS = (
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 ONLY_USER = {
-    "fuse": "adapters/fuse.py",
+    "fuse": "adapters/fuse",
     "pyfakefs": "adapters/fakefs.py",
     "click": "cli",
     "pyarrow": "scenario/record.py",

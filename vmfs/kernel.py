@@ -161,6 +161,7 @@ class Feature(Enum):
     OVERCOMMIT_WARNS_BYTES = ((6, 12), None, None)
     FRONTSWAP = (None, (6, 1), None)
     LAPTOP_MODE_DEPRECATED = ((7, 2), None, None)
+    KMSG_LINE_WHOLE = ((6, 12), None, None)
     HUGETLB_PREFIX = ((6, 1), None, None)
     PSI_SHORT_WINDOWS = ((6, 12), None, None)
     STACK_AUTO_INIT = ((6, 1), None, None)

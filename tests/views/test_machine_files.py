@@ -116,13 +116,18 @@ def test_pressure_falls_and_its_total_stays(tree):
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("some 150000 1000000", 0),
+        ("some 150000 1000000\n", 0),
         ("full 1 500000\n", 0),
-        ("some 0 1000000", errno.EINVAL),
-        ("some 2000000 1000000", errno.EINVAL),
-        ("some 1000 499999", errno.EINVAL),
-        ("most 1000 1000000", errno.EINVAL),
-        ("some 150000", errno.EINVAL),
+        ("some\t1 10000000\0", 0),
+        ("some 150000 1000000", errno.EINVAL),  # the last byte counts for nothing: a window of 100000
+        ("some 0 1000000\n", errno.EINVAL),
+        ("some 1000001 1000000\n", errno.EINVAL),
+        ("some 1000 10000001\n", errno.EINVAL),
+        ("most 1000 1000000\n", errno.EINVAL),
+        (" some 1000 1000000\n", errno.EINVAL),
+        ("some 150000\n", errno.EINVAL),
+        ("some 1500001000000\n", errno.EINVAL),
+        ("some +1000 1000000\n", errno.EINVAL),
     ],
 )
 def test_pressure_triggers_are_checked(tree, text, error):

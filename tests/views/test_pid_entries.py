@@ -107,7 +107,7 @@ def test_a_long_write_is_cut_to_twelve_bytes(adjusted: tuple[Tree, str, Task]) -
 def test_who_is_not_root_may_not_go_below_the_minimum(adjusted: tuple[Tree, str, Task]) -> None:
     tree, path, _ = adjusted
     tree.write(f"{path}/oom_score_adj", "100")
-    tree.machine.current = tree.machine.current._replace(uid=1000)
+    tree.owner = tree.owner._replace(uid=1000, root=False)
     tree.write(f"{path}/oom_score_adj", "200")
     tree.write(f"{path}/oom_score_adj", "100")
     with pytest.raises(PermissionError):

@@ -1,4 +1,4 @@
-"""The tree over FUSE. The only module that imports fusepy, which speaks libfuse 2.
+"""The tree over FUSE, by fusepy, which speaks libfuse 2.
 
 What costs a round trip is left out: an operation that is None answers ENOSYS once, and the kernel
 never asks again. Names are cached for long, since every call finds its path anew; attributes are
@@ -14,23 +14,29 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from errno import EINVAL, EIO
+from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import fuse
 
-from vmfs.tree import Caller, Stat, Tree, calls
+from vmfs.adapters import fuse_binding
+from vmfs.adapters.pollers import Pollers
+from vmfs.tree import Caller, Handle, Stat, Tree, calls
 from vmfs.tree.policy import error
+from vmfs.views.entry import DEFAULT_POLLMASK
 
 log = logging.getLogger(__name__)
 
 NAMES_KEPT_SECONDS = 86400
 PROCESS = re.compile(r"/proc/([1-9]\d*)(?=/|$)")
 INIT = "/proc/1"
+REMOVED = ".fuse_hidden"  # libfuse renames a file that is removed while it is open
+INIT_COMM = "init"
 OPTIONS: dict[str, Any] = {
-    "direct_io": True,  # else a descriptor that is rewound shows its first text for ever
     "big_writes": True,  # one write(2) is one value, also when it is longer than a page
     "entry_timeout": NAMES_KEPT_SECONDS,
     "attr_timeout": 0,
+    "max_readahead": 0,  # what is read ahead of a mapping would count as touched
     "fsname": "vmfs",
     "subtype": "vmfs",
 }
@@ -57,6 +63,7 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         self._root = root.rstrip("/")
         self._ready = ready
         self._handles: dict[int, OpenFile] = {}
+        self._pollers = Pollers(tree, fuse_binding.wake, fuse_binding.forget)
         self._last_handle = 0
         self._mounted = time.time_ns()
 
@@ -69,9 +76,14 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         except Exception:
             log.exception("%s %s", operation, path)
             raise error(EIO) from None
+        finally:
+            self._pollers.look()
 
     def init(self, _path: str) -> None:
         self._ready()
+
+    def destroy(self, _path: str) -> None:
+        self._pollers.stop()
 
     # Looking
 
@@ -86,6 +98,7 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
             "st_gid": found.st_gid,
             "st_size": found.st_size,
             "st_blksize": found.st_blksize,
+            "st_blocks": found.st_blocks,
             "st_atime": self._mounted,
             "st_mtime": self._mounted,
             "st_ctime": self._mounted,
@@ -94,7 +107,8 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     def readdir(self, path: str, _fh: int) -> Iterator[Any]:
         yield from (".", "..")
         for name, kind in self._tree.scandir(self._path(path)):
-            yield name, {"st_mode": kind}, 0
+            if not name.startswith(REMOVED):
+                yield name, {"st_mode": kind}, 0
 
     def readlink(self, path: str) -> str:
         return self._tree.readlink(self._path(path))
@@ -102,13 +116,29 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     def access(self, path: str, wanted: int) -> None:
         calls.access(self._tree, self._path(path), wanted, self._caller())
 
-    def statfs(self, _path: str) -> dict[str, int]:
-        return {"f_bsize": 4096, "f_frsize": 4096, "f_namemax": 255}  # no blocks: df passes it over
+    def statfs(self, path: str) -> dict[str, int]:
+        size = calls.block_bytes(self._tree, self._path(path))
+        return {"f_bsize": size, "f_frsize": size, "f_namemax": 255}  # no blocks: df passes it over
 
     # Reading and writing
 
     def open(self, path: str, flags: int) -> int:
         return self._keep(self._tree.open(self._path(path), flags, self._caller()))
+
+    def create(self, path: str, flags: int, mode: int) -> int:
+        calls.create(self._tree, self._path(path), mode, self._caller())
+        return self.open(path, flags)
+
+    def is_mapped(self, _path: None, fh: int) -> bool:
+        handle = self._handles[fh]
+        return isinstance(handle, Handle) and handle.is_mapped
+
+    def _own(self, fh: int) -> Handle:
+        """An open file of the tree."""
+        handle = self._handles[fh]
+        if not isinstance(handle, Handle):
+            raise error(EINVAL)
+        return handle
 
     def _keep(self, handle: OpenFile) -> int:
         self._last_handle += 1
@@ -121,12 +151,31 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     def write(self, _path: str, data: bytes, offset: int, fh: int) -> int:
         return self._handles[fh].write(data, offset)
 
-    def release(self, _path: str, fh: int) -> None:
-        del self._handles[fh]
+    def write_page(self, _path: str, data: bytes, offset: int, fh: int) -> int:
+        return self._own(fh).write_page(data, offset)
 
-    def truncate(self, path: str, _length: int, fh: int | None = None) -> None:
+    def release(self, _path: str, fh: int) -> None:
+        handle = self._handles.pop(fh)
+        if isinstance(handle, Handle):
+            self._pollers.close(handle)
+            handle.release()
+
+    def poll(self, _path: str, fh: int, token: int) -> int:
+        handle = self._handles[fh]
+        if not isinstance(handle, Handle):
+            return DEFAULT_POLLMASK
+        if token:
+            self._pollers.sleep(handle, token)
+        return handle.poll()
+
+    def truncate(self, path: str, length: int, fh: int | None = None) -> None:
         if fh is None:
-            calls.truncate(self._tree, self._path(path), self._caller())
+            calls.truncate(self._tree, self._path(path), self._caller(), length)
+        else:
+            self._own(fh).truncate(length)
+
+    def fallocate(self, _path: str, mode: int, offset: int, length: int, fh: int) -> None:
+        self._own(fh).fallocate(mode, offset, length)
 
     def fsync(self, path: str, _datasync: int, _fh: int) -> None:
         calls.fsync(self._tree, self._path(path))
@@ -154,9 +203,6 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     def removexattr(self, path: str, name: str) -> None:
         calls.setxattr(self._tree, self._path(path), name, self._caller())
 
-    def create(self, path: str, _mode: int, _fi: Any = None) -> int:
-        self._refuse("create", path)
-
     def mknod(self, path: str, _mode: int, _dev: int) -> None:
         self._refuse("mknod", path)
 
@@ -170,13 +216,13 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         self._refuse("link", path)
 
     def unlink(self, path: str) -> None:
-        self._refuse("unlink", path)
+        calls.unlink(self._tree, self._path(path), self._caller())
 
     def rmdir(self, path: str) -> None:
         self._refuse("rmdir", path)
 
-    def rename(self, _old: str, new: str) -> None:
-        calls.rename(self._tree, self._path(new), self._caller())
+    def rename(self, old: str, new: str) -> None:
+        calls.rename(self._tree, self._path(new), self._caller(), self._path(old))
 
     def _refuse(self, call: str, path: str) -> NoReturn:
         calls.refuse(self._tree, call, self._path(path), self._caller())
@@ -192,8 +238,17 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         return int(pid) == fuse.fuse_get_context()[2] and int(pid) not in self._tree.machine.tasks
 
     def _caller(self) -> Caller:
-        uid, gid, _ = fuse.fuse_get_context()
-        return Caller(uid, gid, root=uid in (0, self._tree.owner.uid))
+        uid, gid, pid = fuse.fuse_get_context()
+        root = uid in (0, self._tree.owner.uid)
+        return Caller(uid, gid, root, pid, _comm(pid)) if pid else Caller(uid, gid, root)
+
+
+def _comm(pid: int) -> str:
+    """What the caller is called, on the host."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="surrogateescape").removesuffix("\n")
+    except OSError:
+        return INIT_COMM
 
 
 def serve(
@@ -209,4 +264,4 @@ def serve(
     RuntimeError when the mount fails; libfuse has then said why on standard error.
     """
     options = OPTIONS | ({"allow_other": True} if allow_other else {})
-    fuse.FUSE(adapter(tree, root, ready), mountpoint, foreground=True, nothreads=True, **options)
+    fuse_binding.FUSE(adapter(tree, root, ready), mountpoint, foreground=True, nothreads=True, **options)

@@ -280,9 +280,9 @@ def _size(kbytes: int) -> str:
 def _freed(state: BootState) -> Iterator[Line]:
     image = state.build.image
     gaps = (("text/rodata", image.code, image.rodata), ("rodata/data", image.rodata, image.data))
+    yield Line(1.5, f"Freeing initrd memory: {state.build.initrd_kbytes}K")
     if state.spec.kernel.has(Feature.BOOT_DEMOTION_TARGETS):
         yield from (Line(2.0, f"Demotion targets for Node {nid}: null") for nid in state.with_memory)
-    yield Line(1.5, f"Freeing initrd memory: {state.build.initrd_kbytes}K")
     if image.decrypted_kbytes:
         yield Line(2.2, f"Freeing unused decrypted memory: {image.decrypted_kbytes}K")
     yield Line(2.2, f"Freeing unused kernel image (initmem) memory: {image.init_kbytes}K")

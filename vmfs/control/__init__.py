@@ -7,7 +7,7 @@ the errno of the write and the reason to be read back from vmfs/ctl.
 from __future__ import annotations
 
 import shlex
-from errno import EINVAL, ENOMEM
+from errno import EHOSTDOWN, EINVAL, ENOMEM
 from typing import Any
 
 from vmfs.control.verbs import VERBS, Host, Verb, refusal
@@ -16,6 +16,9 @@ from vmfs.mm.hugetlbfs import NoHugePages
 from vmfs.mm.machine import Machine
 from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.views.entry import Dir, File
+
+AFTER_A_PANIC = {"save", "load", "pids", "hide", "truncate", "garble", "fail", "policy", "heal"}
+"""What is not done to the machine itself."""
 
 
 class Control:
@@ -56,6 +59,8 @@ class Control:
 def run(host: Host, line: str) -> str:
     """One control line, not a blank one; its answer with a newline, or ""."""
     verb, operands, keys = _parsed(host, line)
+    if host.machine.panicked and verb.name not in AFTER_A_PANIC:
+        raise refusal(EHOSTDOWN, f"{verb.name}: the machine has panicked: {host.machine.panicked}")
     answer = _call(verb, host, operands, keys)
     return "" if answer is None else f"{answer}\n"
 

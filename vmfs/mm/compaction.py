@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmfs.mm import wmark
+from vmfs.mm import psi, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Node, Zone
@@ -106,7 +106,8 @@ def try_to_compact_pages(machine: Machine, zones: list[Zone], order: int) -> boo
     for zone in zones:
         if fragmentation_index(zone, order) > machine.sysctl.extfrag_threshold or order <= COSTLY_ORDER:
             zone.free_area.free(zone.pageset.drain())
-            compact_zone(machine, zone, whole=False)
+            moved = compact_zone(machine, zone, whole=False)
+            psi.stall(machine, moved * psi.MIGRATE_NANOSECS, psi.MEMORY)
     done = any(zone.free_area.has_block(order, (MigrateType.MOVABLE,)) for zone in zones)
     machine.count_event(Item.COMPACT_SUCCESS if done else Item.COMPACT_FAIL, 1)
     return done

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vmfs.mm import lru, page_alloc, rss, writeback
+from vmfs.mm import lru, page_alloc, psi, rss, writeback
 from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
@@ -78,6 +78,7 @@ def _read_pages(machine: Machine, use: Use, pages: int, nid: int, *, nodes: bool
         for zone, batch in _add_to_page_cache(machine, use, portion, nid):
             lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
+    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
 
 
 def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> Iterator[tuple[Zone, Batch]]:

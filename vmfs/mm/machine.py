@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from vmfs.mm import (
     filemap,
     hugetlb,
     hugetlb_demote,
+    hugetlbfs_inode,
     oom_kill,
     page_alloc,
     page_writeback,
@@ -116,6 +118,7 @@ class Machine:
         self.default_hstate = next(
             h for h in self.hstates if h.size_kbytes == snapshot.default_hugepage_kbytes
         )
+        self.hugetlbfs = hugetlbfs_inode.mounts(self)
         self.slab_caches: list[KmemCache] = build.build_caches(snapshot.slab_caches)
         self._cache_by_name = {cache.name: cache for cache in self.slab_caches}
         self.swap_areas: list[SwapArea] = build.build_swaps(snapshot)
@@ -247,15 +250,6 @@ class Machine:
         self.printk(Level.WARNING, text)
         self.touch()
 
-    def warn_sysctl_write(self, name: str) -> None:
-        """kernel/sysctl.c: warn_sysctl_write(), once."""
-        if self.log.first_time("sysctl_writes_strict"):
-            self.warn(
-                f"{self.current.comm} wrote to {name} when file position was not 0!\n"
-                "This will not be supported in the future. To silence this\n"
-                "warning, set kernel.sysctl_writes_strict = -1"
-            )
-
     def touch(self) -> None:
         """The state has changed: every rendered text is stale."""
         self.generation += 1
@@ -350,6 +344,15 @@ class Machine:
         self.touch()
         return tasks.start(self, name, Memory(**memory), oom_score_adj, uid)
 
+    @contextmanager
+    def acting(self, current: Current) -> Iterator[None]:
+        """What happens meanwhile is done by that process."""
+        before, self.current = self.current, current
+        try:
+            yield
+        finally:
+            self.current = before
+
     def set_oom_score_adj(self, task: Task, value: int) -> None:
         """__set_oom_adj(): PermissionError when the caller may not go as low."""
         capable = self.current.uid == 0
@@ -387,11 +390,18 @@ class Machine:
         """The only way time passes. How it is cut makes no difference: 0.3 and 0.7 are 1."""
         if not self.panicked:
             timer.run_until(self, self.clock.after(seconds))
+            self.psi.advance(self.clock.microsecs)
 
     def _nid(self, nid: int | None) -> int:
         if nid is not None and nid not in self._node_by_nid:
             raise KeyError(f"no node {nid}")
         return self.default_nid if nid is None else nid
+
+    def close_all(self) -> None:
+        """Nobody has a file of this machine open: what open files kept is given up."""
+        self.psi.triggers.clear()
+        for mount in self.hugetlbfs:
+            mount.close_all(self)
 
     # -- saving ------------------------------------------------------------------------------
 

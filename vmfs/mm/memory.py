@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc
+from vmfs.mm import filemap, lru, page_alloc, psi
 from vmfs.mm.lru import Batch, Use
 from vmfs.mm.vmstat import Item
 
@@ -43,3 +43,4 @@ def _swap_in(machine: Machine, use: Use, task: Task | None, pages: int) -> None:
         lru.add(node, zone, machine.new_anon_list, batch)
     machine.count_event(Item.PSWPIN, pages)
     machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
+    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO)

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
 
 LOG_BUF_BYTES = 1 << 17  # CONFIG_LOG_BUF_SHIFT
 CPU_BUF_BYTES = 1 << 12  # CONFIG_LOG_CPU_MAX_BUF_SHIFT
@@ -128,3 +131,13 @@ class Log:
         if missed := state.callbacks_suppressed(now):
             self.emit(Level.WARNING, f"{name}: {missed} callbacks suppressed", now)
         return state.allows(now)
+
+
+def warn_sysctl_write(machine: Machine, name: str) -> None:
+    """kernel/sysctl.c: once, where a write behind the start is still taken for one at the start."""
+    if machine.log.first_time("sysctl_writes_strict"):
+        machine.warn(
+            f"{machine.current.comm} wrote to {name} when file position was not 0!\n"
+            "This will not be supported in the future. To silence this\n"
+            "warning, set kernel.sysctl_writes_strict = -1"
+        )

@@ -1,7 +1,8 @@
 """Pressure stall information (kernel/sched/psi.c).
 
-Stall times are those of the snapshot, and the averages fall from there: no task waits for a CPU,
-a disk or memory in simulated time.
+Work in simulated memory is done at once; the time it would have taken is a debt, which is paid while
+the clock runs: as long as a process owes time to a resource it is stalled on it. One that owes time
+is busy, all others are idle. What a page costs is below; the disk is a solid-state disk.
 """
 
 from __future__ import annotations
@@ -9,42 +10,186 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from vmfs.mm.psi_trigger import Trigger
+
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
     from vmfs.mm.snapshot import Snapshot
 
-FIXED_1 = 1 << 11
-PERIOD_CENTISECS = 201  # 2 s and a tick
-DECAY = (1677, 1981, 2034)  # of the averages over 10, 60 and 300 s
+RECLAIM_NANOSECS = 500  # to find and free one page
+MIGRATE_NANOSECS = 1_000  # to move one
+FAULT_NANOSECS = 250  # to clear and map one
+DISK_NANOSECS = 8_000  # to read or write one: 500 MB/s
+
+HZ = 250
+FIXED_SHIFT = 11
+FIXED_1 = 1 << FIXED_SHIFT
+PERIOD_NANOSECS = (2 * HZ + 1) * (1_000_000_000 // HZ)  # PSI_FREQ
+DECAY = (1677, 1981, 2034)  # EXP_10s, EXP_60s, EXP_300s
+IO, MEMORY, CPU = RESOURCES = ("io", "memory", "cpu")
+SOME, FULL = KINDS = ("some", "full")
+KSWAPD = -1
+"""Who reclaims in the background: as if it was one process, without a pid of its own."""
 
 
 class Pressure(NamedTuple):
-    """Averages in percent, the sum of all stalls in microseconds."""
+    """Averages in hundredths of a percent, the sum of all stalls in microseconds."""
 
-    avg10: float = 0.0
-    avg60: float = 0.0
-    avg300: float = 0.0
+    avg10: int = 0
+    avg60: int = 0
+    avg300: int = 0
     total_microsecs: int = 0
 
 
 @dataclass(slots=True)
-class Psi:
-    """`stalls[resource][kind]`: resource "cpu", "io" or "memory", kind "some" or "full"."""
+class Stall:
+    """One line of a file. `averages` are percent in units of 1/FIXED_1; `averaged` is what they know of."""
 
-    since_centisecs: int = 0
-    stalls: dict[str, dict[str, Pressure]] = field(default_factory=dict)
+    total: int = 0  # nanoseconds
+    averaged: int = 0
+    averages: list[int] = field(default_factory=lambda: [0, 0, 0])
+
+    @classmethod
+    def of(cls, avg10: float, avg60: float, avg300: float, microsecs: int) -> Stall:
+        """As printed: the averages were cut to hundredths."""
+        fixed = [-(-round(avg * 100) * FIXED_1 // 100) for avg in (avg10, avg60, avg300)]
+        return cls(microsecs * 1000, microsecs * 1000, fixed)
+
+    @property
+    def quiet(self) -> bool:
+        return self.averaged == self.total and not any(self.averages)
+
+    def update(self, period: int) -> None:
+        """update_averages(): what does not fit into the period is told in the next."""
+        sample = min(self.total - self.averaged, period)
+        self.averaged += sample
+        active = sample * 100 // period * FIXED_1
+        self.averages = [_calc_load(a, exp, active) for a, exp in zip(self.averages, DECAY, strict=True)]
+
+    def shown(self) -> Pressure:
+        ten, sixty, three_hundred = (average * 100 >> FIXED_SHIFT for average in self.averages)
+        return Pressure(ten, sixty, three_hundred, self.total // 1000)
+
+
+def _calc_load(load: int, exp: int, active: int) -> int:
+    rounded = FIXED_1 - 1 if active >= load else 0
+    return (load * exp + active * (FIXED_1 - exp) + rounded) >> FIXED_SHIFT
+
+
+@dataclass(slots=True)
+class Psi:
+    """`debts[resource][who]`: nanoseconds that a process still waits; `now` is up to when that is paid."""
+
+    now: int = 0
+    next_update: int = PERIOD_NANOSECS
+    nr_cpus: int = 1
+    stalls: dict[tuple[str, str], Stall] = field(default_factory=dict)
+    debts: dict[str, dict[int, int]] = field(default_factory=lambda: {name: {} for name in RESOURCES})
+    triggers: list[Trigger] = field(default_factory=list)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Psi:
         """`snapshot.stat["pressure"]` holds the numbers of the files, by file and kind."""
         files = snapshot.stat.get("pressure", {})
-        stalls = {name: {kind: Pressure(*row) for kind, row in rows.items()} for name, rows in files.items()}
-        return cls(snapshot.uptime_centisecs, stalls)
+        now = snapshot.uptime_centisecs * 10_000_000
+        psi = cls(now, now + PERIOD_NANOSECS, len(snapshot.hardware.online_cpus))
+        psi.stalls = {(name, kind): Stall() for name in RESOURCES for kind in KINDS}
+        for name, rows in files.items():
+            psi.stalls |= {(name, kind): Stall.of(*row) for kind, row in rows.items()}
+        return psi
 
-    def now(self, machine: Machine, resource: str, kind: str) -> Pressure:
-        past = self.stalls.get(resource, {}).get(kind, Pressure())
-        periods = (machine.clock.uptime_centisecs - self.since_centisecs) // PERIOD_CENTISECS
-        ten, sixty, three_hundred = (
-            avg * (exp / FIXED_1) ** periods for avg, exp in zip(past[:3], DECAY, strict=True)
+    def shown(self, resource: str, kind: str) -> Pressure:
+        return self.stalls[resource, kind].shown()
+
+    def charge(self, microsecs: int, who: int, nanosecs: int, *resources: str) -> None:
+        """A process will wait so long for each of the resources, or for a CPU while it works."""
+        self.advance(microsecs)
+        for resource in resources:
+            owed = self.debts[resource]
+            owed[who] = owed.get(who, 0) + nanosecs
+
+    def advance(self, microsecs: int) -> None:
+        """Time has passed until then: debts are paid, averages move, triggers fire."""
+        end = microsecs * 1000
+        while self.now < end:
+            if self._is_quiet():
+                missed = max(end - self.next_update, -1) // PERIOD_NANOSECS + 1
+                self.next_update += missed * PERIOD_NANOSECS
+                for trigger in self.triggers:
+                    trigger.skip(end)
+                self.now = end
+                return
+            self._step(min(end, self._next_change()))
+
+    def _is_quiet(self) -> bool:
+        return (
+            not any(self.debts.values())
+            and all(stall.quiet for stall in self.stalls.values())
+            and not any(trigger.pending for trigger in self.triggers)
         )
-        return Pressure(ten, sixty, three_hundred, past.total_microsecs)
+
+    def _next_change(self) -> int:
+        """The next moment at which somebody has paid, or something is to be looked at."""
+        owed = [self.debts[resource][who] for resource in RESOURCES for who in self._paying(resource)]
+        checks = [trigger.next_check for trigger in self.triggers]
+        return min([self.next_update, *(self.now + nanosecs for nanosecs in owed), *checks])
+
+    def _paying(self, resource: str) -> list[int]:
+        """Who gets on: all that wait; of those that want to run the first, as many as there are CPUs."""
+        debtors = list(self.debts[resource])
+        return debtors[: self.nr_cpus] if resource == CPU else debtors
+
+    def _step(self, end: int) -> None:
+        passed = end - self.now
+        busy = set().union(*self.debts.values())
+        for resource in (IO, MEMORY):
+            waiting = self.debts[resource].keys()
+            self.stalls[resource, SOME].total += passed if waiting else 0
+            self.stalls[resource, FULL].total += passed if waiting == busy and busy else 0
+        self.stalls[CPU, SOME].total += passed if len(self.debts[CPU]) > self.nr_cpus else 0
+        for resource in RESOURCES:
+            self._pay(resource, passed)
+        self.now = end
+        self._look()
+
+    def _pay(self, resource: str, nanosecs: int) -> None:
+        debts = self.debts[resource]
+        for who in self._paying(resource):
+            debts[who] -= nanosecs
+            if debts[who] <= 0:
+                del debts[who]
+
+    def _look(self) -> None:
+        periodic = self.now == self.next_update
+        if periodic:
+            for stall in self.stalls.values():
+                stall.update(PERIOD_NANOSECS)
+            self.next_update += PERIOD_NANOSECS
+        for trigger in self.triggers:
+            if periodic if trigger.with_averages else self.now >= trigger.next_check:
+                trigger.update(self.now, self.stalls[trigger.resource, trigger.kind].total)
+
+
+def stall(machine: Machine, nanosecs: int, *resources: str, who: int | None = None) -> None:
+    """Whoever acts will have waited so long for each of the resources."""
+    if nanosecs:
+        process = machine.current.pid if who is None else who
+        machine.psi.charge(machine.clock.microsecs, process, nanosecs, *resources)
+
+
+def trigger_create(
+    machine: Machine, resource: str, kind: str, lengths: tuple[int, int], *, averages: bool
+) -> Trigger:
+    """psi_trigger_create(): threshold and window in microseconds, in range; `averages` as in Trigger."""
+    psi = machine.psi
+    psi.advance(machine.clock.microsecs)
+    threshold, window = (microsecs * 1000 for microsecs in lengths)
+    trigger = Trigger(resource, kind, threshold, window, psi.now, psi.stalls[resource, kind].total, averages)
+    psi.triggers.append(trigger)
+    return trigger
+
+
+def trigger_destroy(machine: Machine, trigger: Trigger) -> None:
+    """psi_trigger_destroy()"""
+    if trigger in machine.psi.triggers:
+        machine.psi.triggers.remove(trigger)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, shrinker, swapfile, wmark
+from vmfs.mm import filemap, lru, page_alloc, psi, shrinker, swapfile, wmark
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -24,6 +24,7 @@ MAX_RECLAIM_RETRIES = 16
 DEF_PRIORITY = 12
 RECLAIM_DISTANCE = 30
 MAX_SWAPPINESS = 200
+SWAPPED = (Use.ANON, Use.SHMEM, Use.UNKNOWN)  # what has no file to be written to
 RECLAIM_ZONE, RECLAIM_WRITE, RECLAIM_UNMAP = 1, 2, 4
 
 
@@ -325,6 +326,7 @@ def _shrink_list(
     anon = which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON)
     node.mod_state(control.scanned, count)
     node.mod_state(Item.PGSCAN_ANON if anon else Item.PGSCAN_FILE, count)
+    _stall(machine, control, batches)
     for batch in batches:
         _reclaim_batch(machine, node, zone, batch)
     node.mod_state(control.stolen, count)
@@ -332,9 +334,18 @@ def _shrink_list(
     return count
 
 
+def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None:
+    """psi_memstall_enter(): who reclaims waits, also for what it writes; kswapd is told from the others."""
+    who = psi.KSWAPD if control.kswapd else None
+    written = sum(batch.pages if batch.use in SWAPPED else batch.dirty for batch in batches)
+    nanosecs = sum(batch.pages for batch in batches) * psi.RECLAIM_NANOSECS
+    psi.stall(machine, nanosecs + written * psi.DISK_NANOSECS, psi.MEMORY, who=who)
+    psi.stall(machine, written * psi.DISK_NANOSECS, psi.IO, who=who)
+
+
 def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
     """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
-    if batch.use in (Use.ANON, Use.SHMEM, Use.UNKNOWN):
+    if batch.use in SWAPPED:
         swapfile.get_swap_pages(machine, batch.pages)
         machine.count_event(Item.PSWPOUT, batch.pages)
         machine.count_event(Item.PGPGOUT, batch.pages * 8)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_writeback
+from vmfs.mm import filemap, lru, page_writeback, psi
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -24,7 +24,8 @@ def dirty_pages(machine: Machine) -> int:
 def balance_dirty_pages(machine: Machine) -> None:
     """Writers are held until no more than the background threshold is dirty."""
     background, _ = page_writeback.global_dirty_limits(machine)
-    _write(machine, dirty_pages(machine) - background)
+    done = _write(machine, dirty_pages(machine) - background)
+    psi.stall(machine, done * psi.DISK_NANOSECS, psi.IO)
 
 
 def dirtied(machine: Machine) -> None:

@@ -20,6 +20,7 @@ class Stat:
     st_gid: int
     st_size: int
     st_blksize: int
+    st_blocks: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from stat import S_IFDIR, S_IFLNK, S_IFREG
 from typing import TYPE_CHECKING, Any
 
-from vmfs.views.entry import Dir, File, Link
+from vmfs.views.entry import Dir, File, Folder, Link
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -145,6 +145,12 @@ class Place:
         """Whose the directory is, where a table says so."""
         owned = ((table.source.owner, table.subjects[self.key]) for table in self._tables())
         return next((owner(subject) for owner, subject in owned if owner), None)
+
+    @property
+    def folder(self) -> Folder | None:
+        """How the directory's names change, where they can."""
+        made = ((table.source.folder, table.subjects[self.key]) for table in self._tables())
+        return next((folder(subject) for folder, subject in made if folder), None)
 
     def _tables(self) -> Iterator[Table]:
         return (table for table in self.segment.tables if self.key in table.subjects)

@@ -11,9 +11,10 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from errno import EACCES, EINVAL, EIO, ENODATA, ENOENT, EOPNOTSUPP, EPERM
+from errno import EACCES, EINVAL, EIO, ENODATA, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM
 from typing import Any, NamedTuple
 
+from vmfs.mm.current import INIT, Current
 from vmfs.views.entry import File
 
 KERNFS_WRITE_BYTES = 4096
@@ -21,11 +22,18 @@ KERNFS_WRITE_BYTES = 4096
 
 
 class Caller(NamedTuple):
-    """Who makes a system call. `root`: uid 0, or the user whose machine it is."""
+    """Who makes a system call. `root`: uid 0, or the user whose machine it is. By default it is init."""
 
     uid: int
     gid: int
     root: bool
+    pid: int = INIT.pid
+    comm: str = INIT.comm
+
+    @property
+    def current(self) -> Current:
+        """The process as the machine sees it."""
+        return Current(self.comm, self.pid, 0 if self.root else self.uid)
 
 
 def error(number: int) -> OSError:
@@ -119,6 +127,8 @@ SYSCTL = Policy(
 )
 SYSFS = Policy("sysfs", 0o755, 4096, SYSFS_CHANGES, getxattr=ENODATA, opens_what_it_has=True)
 CONTROL = Policy("control", 0o755, 4096, SYSFS_CHANGES)
+DEV = Policy("devtmpfs", 0o755, 4096, dict.fromkeys(PROC_CHANGES, REFUSED))
+HUGETLBFS = Policy("hugetlbfs", 0o755, 4096, {**DEV.changes, "rmdir": (ENOTDIR, ENOTDIR)})
 
 PID_ENTRIES = [
     "task",
@@ -154,11 +164,13 @@ PID_ENTRIES = [
 
 PID = replace(PROC, name="pid", order=PID_ENTRIES.index)
 
-ROOTS = (("/proc/sys", SYSCTL), ("/proc", PROC), ("/sys", SYSFS))
+ROOTS = (("/proc/sys", SYSCTL), ("/proc", PROC), ("/sys", SYSFS), ("/dev", DEV))
 """The first prefix that fits decides; what no kernel has is CONTROL."""
 
 
 def policy_of(path: str) -> Policy:
     if re.fullmatch(r"/proc/\d+(/task/\d+)?", path):
         return PID
+    if path.startswith("/dev/hugepages"):
+        return HUGETLBFS
     return next((p for root, p in ROOTS if path == root or path.startswith(root + "/")), CONTROL)

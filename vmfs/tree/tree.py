@@ -6,17 +6,19 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from errno import EACCES, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR
+from contextlib import closing, contextmanager
+from errno import EACCES, EHOSTDOWN, EINVAL, EISDIR, ELOOP, ENOTDIR
 from typing import TYPE_CHECKING, Any
 
 from vmfs import views
 from vmfs.control import Control
 from vmfs.tree.entries import Directory, Entry, Leaf, Stat, Symlink
+from vmfs.tree.find import find
 from vmfs.tree.handle import Handle
-from vmfs.tree.index import Index, Place
-from vmfs.tree.policy import Caller, Policy, error, policy_of
+from vmfs.tree.index import Index
+from vmfs.tree.policy import CONTROL, Caller, error, policy_of
 from vmfs.tree.rules import Rules
-from vmfs.views.entry import Dir, Link
+from vmfs.views.entry import Dir, Shape
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -42,44 +44,45 @@ class Tree:
     ) -> None:
         self.elapsed = elapsed
         self.owner = Caller(os.getuid(), os.getgid(), root=True)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._dirs = (*(views.dirs() if dirs is None else dirs), *Control(self).dirs())
-        self._modes: dict[str, int] = {}  # where chmod changed it
-        self._owners: dict[str, Caller] = {}  # where chown changed it
+        self.modes: dict[str, int] = {}  # where chmod changed it
+        self.owners: dict[str, Caller] = {}  # where chown changed it
         self.rules = Rules()
         self.replace(machine)
 
     def replace(self, machine: Machine) -> None:
-        """Show another machine from now on."""
+        """Show another machine from now on; what was open of it while it was saved is closed."""
+        machine.close_all()
         self.machine = machine
-        self._index = Index(machine, self._dirs)
+        self.index = Index(machine, self._dirs)
         self._entries: dict[str, Entry] = {}
 
     def listdir(self, path: str = "/") -> list[str]:
         """The names in the kernel's order; by name where the kernel's order has no meaning."""
-        with self._lock:
+        with self.lock:
             self._advance()
             directory = self.directory(path)
             return sorted(self._names(directory), key=directory.policy.order)
 
     def scandir(self, path: str = "/") -> list[tuple[str, int]]:
         """The names with their file types, S_IFREG, S_IFDIR or S_IFLNK."""
-        with self._lock:
+        with self.lock:
             types = self._names(self.directory(path))
             return [(name, types[name]) for name in self.listdir(path)]
 
     def read(self, path: str) -> str:
         """The text now, as the owner sees it: EACCES where an open for reading has it."""
-        self.open(path, os.O_RDONLY)
+        self.open(path, os.O_RDONLY).release()
         return self.read_bytes(path).decode("utf-8", "surrogateescape")
 
     def write(self, path: str, text: str | bytes) -> None:
         """Open, write and close as a shell's `echo` does: the rest of a short write follows it."""
-        handle = self.open(path, os.O_WRONLY)
         data = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
-        done = handle.write(data, 0)
-        while 0 < done < len(data):
-            done += handle.write(data[done:], done)
+        with closing(self.open(path, os.O_WRONLY)) as handle:
+            done = handle.write(data, 0)
+            while 0 < done < len(data):
+                done += handle.write(data[done:], done)
 
     def readlink(self, path: str) -> str:
         entry = self.entry(path)
@@ -110,13 +113,12 @@ class Tree:
 
     def stat(self, path: str) -> Stat:
         """As lstat(2), but for st_size: the length of the text at this moment."""
-        with self._lock:
+        with self.lock:
             self._advance()
             entry = self.entry(path)
             owner = self.owner_of(path)
-            return Stat(
-                entry.mode, self._nlink(entry), owner.uid, owner.gid, self._size(entry), entry.policy.blksize
-            )
+            shape = self._shape(entry)
+            return Stat(entry.mode, self._nlink(entry), owner.uid, owner.gid, *shape)
 
     def walk(self, path: str = "/") -> Iterator[Entry]:
         """Every entry at and under `path`, itself first."""
@@ -135,7 +137,8 @@ class Tree:
         self.rules.check_open(path)
         if flags & os.O_DIRECT:
             raise error(EINVAL)
-        return Handle(self, path, flags)
+        with self.lock:
+            return Handle(self, path, flags, caller or self.owner)
 
     def permit(self, entry: Entry, wanted: int, caller: Caller) -> None:
         """inode_permission(): EACCES unless `caller` may do `wanted`, of R_OK, W_OK and X_OK.
@@ -160,22 +163,34 @@ class Tree:
     def change_mode(self, path: str, mode: int) -> None:
         """chmod(2) by somebody who may: see `Calls`."""
         entry = self.entry(path)
-        entry.mode = self._modes[path] = stat.S_IFMT(entry.mode) | stat.S_IMODE(mode)
+        entry.mode = self.modes[path] = stat.S_IFMT(entry.mode) | stat.S_IMODE(mode)
 
     def change_owner(self, path: str, uid: int, gid: int) -> None:
         """chown(2) by somebody who may; -1 leaves an id as it is."""
         old = self.owner_of(path)
-        self._owners[path] = Caller(old.uid if uid < 0 else uid, old.gid if gid < 0 else gid, root=False)
+        self.owners[path] = Caller(old.uid if uid < 0 else uid, old.gid if gid < 0 else gid, root=False)
+
+    def forget(self, path: str) -> None:
+        """The name is gone, and with it what was changed of it."""
+        self.modes.pop(path, None)
+        self.owners.pop(path, None)
+
+    def moved(self, old: str, new: str) -> None:
+        """The name is another one."""
+        self.forget(new)
+        for changed in (self.modes, self.owners):
+            if old in changed:
+                changed[new] = changed.pop(old)  # type: ignore[assignment] # of the same table
 
     def entry(self, path: str) -> Entry:
         """What is at `path`: ENOENT, ENOTDIR."""
-        if self._index.refresh():
+        if self.index.refresh():
             self._entries.clear()
         entry = self._entries.get(path)
         if entry is None:
             if len(self._entries) >= KEPT_ENTRIES:
                 self._entries.clear()
-            entry = self._entries[path] = self._find(path)
+            entry = self._entries[path] = find(self, path)
         return entry
 
     def leaf(self, path: str) -> Leaf:
@@ -195,22 +210,35 @@ class Tree:
     def owner_of(self, path: str) -> Caller:
         """Who owns what is at `path`; what is root's belongs to the user whose machine it is."""
         uid = self.entry(path).uid
-        return self._owners.get(path) or (Caller(uid, uid, root=False) if uid else self.owner)
+        return self.owners.get(path) or (Caller(uid, uid, root=False) if uid else self.owner)
 
     def read_bytes(self, path: str) -> bytes:
         """The whole text, rendered at most once per state of the machine."""
-        with self._lock:
+        with self.lock:
             self._advance()
             self.rules.check_transfer(path)
             return self.rules.edited(path, self._render(self.leaf(path)))
 
-    def write_bytes(self, path: str, data: bytes, offset: int) -> int:
-        """One write(2): how many bytes were taken."""
-        with self._lock:
+    @contextmanager
+    def moment(self, path: str, caller: Caller, *, changes: bool = False) -> Iterator[None]:
+        """The machine as it is now, for one call on a file, and nobody else's; EHOSTDOWN after a panic."""
+        with self.lock:
             self._advance()
             self.rules.check_transfer(path)
-            leaf = self.leaf(path)
-            return leaf.policy.write(leaf.file, leaf.subject, data, offset)
+            if changes and self.machine.panicked and policy_of(path) is not CONTROL:
+                raise error(EHOSTDOWN)
+            with self.machine.acting(caller.current):
+                yield
+
+    def write_bytes(self, path: str, data: bytes, offset: int) -> int:
+        """One write(2) of the owner's, without a descriptor: how many bytes were taken."""
+        with self.moment(path, self.owner, changes=True):
+            return self.write_row(path, data, offset)
+
+    def write_row(self, path: str, data: bytes, offset: int) -> int:
+        """One write(2) to a file that keeps nothing by descriptor: how many bytes were taken."""
+        leaf = self.leaf(path)
+        return leaf.policy.write(leaf.file, leaf.subject, data, offset)
 
     def size(self, path: str) -> int:
         return len(self.read_bytes(path))
@@ -227,7 +255,7 @@ class Tree:
 
     def tick(self, seconds: float) -> None:
         """Time passes for the machine, with what its timetable holds."""
-        with self._lock:
+        with self.lock:
             if self.machine.timetable is None:
                 self.machine.tick(seconds)
             else:
@@ -236,6 +264,11 @@ class Tree:
                     self.machine.timetable.advance(self, seconds)
                 finally:
                     self.elapsed = elapsed
+
+    def live(self) -> None:
+        """Let the time pass that has passed, without looking at anything."""
+        with self.lock:
+            self._advance()
 
     def _advance(self) -> None:
         if self.elapsed is not None:
@@ -257,48 +290,15 @@ class Tree:
         names = directory.place.names()
         return {name: kind for name, kind in names.items() if not self.rules.hides(f"{above}/{name}")}
 
-    def _size(self, entry: Entry) -> int:
-        if isinstance(entry, Leaf):
-            return len(self.rules.edited(entry.path, self._render(entry))) if entry.mode & 0o444 else 0
-        return len(entry.target) if isinstance(entry, Symlink) else 0
+    def _shape(self, entry: Entry) -> Shape:
+        if isinstance(entry, Leaf) and entry.file.shape:
+            return entry.file.shape(entry.subject)
+        size = len(entry.target) if isinstance(entry, Symlink) else 0
+        if isinstance(entry, Leaf) and entry.mode & 0o444:
+            size = len(self.rules.edited(entry.path, self._render(entry)))
+        return Shape(size, entry.policy.blksize)
 
     def _nlink(self, entry: Entry) -> int:
         if isinstance(entry, Directory) and entry.policy.nlink_counts:
             return 2 + sum(1 for _ in entry.place.directories())
         return 1
-
-    def _find(self, path: str) -> Entry:
-        if self.rules.hides(path):
-            raise error(ENOENT)
-        above, _, name = path.rpartition("/")
-        policy = policy_of(path)
-        if not name:
-            return Directory("/", stat.S_IFDIR | 0o755, policy, self._index.root)
-        parent = self.directory(above or "/")
-        place = parent.place
-        entry = self._row(place, path, name, policy) or self._link(place, path, name, policy)
-        if entry is None:
-            entry = self._directory(place, path, name, policy)
-        uid = entry.place.uid if isinstance(entry, Directory) else None
-        entry.uid = parent.uid if uid is None else uid
-        entry.mode = self._modes.get(path, entry.mode)
-        return entry
-
-    def _directory(self, place: Place, path: str, name: str, policy: Policy) -> Directory:
-        below = place.directory(name)
-        if below is None:
-            raise error(ENOENT)
-        return Directory(path, stat.S_IFDIR | (below.mode or policy.directory_mode), policy, below)
-
-    def _row(self, place: Place, path: str, name: str, policy: Policy) -> Entry | None:
-        found = place.row(name)
-        if found is None:
-            return None
-        row, subject = found
-        if isinstance(row, Link):
-            return Symlink(path, stat.S_IFLNK | 0o777, policy, row.target(subject))
-        return Leaf(path, stat.S_IFREG | row.permissions, policy, row, subject)
-
-    def _link(self, place: Place, path: str, name: str, policy: Policy) -> Entry | None:
-        target = place.link(name)
-        return None if target is None else Symlink(path, stat.S_IFLNK | 0o777, policy, target)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vmfs.kernel import Feature
+from vmfs.mm.printk import warn_sysctl_write
 from vmfs.views.codec import SYSFS_LIMIT, Codec, Parsed, String, Write
 from vmfs.views.entry import Dir, File, Link
 
@@ -34,7 +35,7 @@ def sysctl_write(machine: Machine, name: str, data: bytes, offset: int) -> Write
     """The write as a handler of this machine sees it (kernel/sysctl.c: sysctl_writes_strict)."""
     mode = machine.sysctl.sysctl_writes_strict
     if offset and mode == SYSCTL_WRITES_WARN:
-        machine.warn_sysctl_write(name)
+        warn_sysctl_write(machine, name)
     return Write(data, offset if mode == SYSCTL_WRITES_STRICT else 0, machine.kernel)
 
 

@@ -1,47 +1,100 @@
-"""/proc/pressure, as kernel/sched/psi.c: psi_show() writes it.
-
-A trigger is checked and taken, but never fires: a file here has no poll().
-"""
+"""/proc/pressure, as kernel/sched/psi.c: psi_show() writes it, and its triggers."""
 
 from __future__ import annotations
 
-import errno
 import re
+import select
 from collections.abc import Callable
+from errno import EBUSY, EINVAL
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
+from vmfs.mm import psi
 from vmfs.mm.psi import Pressure
-from vmfs.views.entry import File, top
+from vmfs.mm.psi_trigger import Trigger
+from vmfs.views.entry import DEFAULT_POLLMASK, File, Opener, OpenFile, top
 from vmfs.views.kstrtox import c_string
+from vmfs.views.tunable import fail
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-TRIGGER = re.compile(rb"\s*(?:some|full)\s+\+?(\d{1,10})\s+\+?(\d{1,10})")
-TRIGGER_BYTES = 31
-WINDOW_MICROSECS = range(500_000, 10_000_001)
+TRIGGER = re.compile(rb"(some|full)\s*(\d++)\s*(\d++)")
+TRIGGER_BYTES = 32
+WINDOW_MIN_MICROSECS, WINDOW_MAX_MICROSECS = 500_000, 10_000_000
+UNPRIVILEGED_WINDOW_MICROSECS = 2_000_000
+U32 = 1 << 32
+
+
+def hundredths(value: int) -> str:
+    return f"{value // 100}.{value % 100:02}"
 
 
 def line(kind: str, pressure: Pressure) -> str:
-    avg10, avg60, avg300, total = pressure
-    return f"{kind} avg10={avg10:.2f} avg60={avg60:.2f} avg300={avg300:.2f} total={total}\n"
+    *averages, total = pressure
+    ten, sixty, three_hundred = map(hundredths, averages)
+    return f"{kind} avg10={ten} avg60={sixty} avg300={three_hundred} total={total}\n"
 
 
 def shown(resource: str, *kinds: str) -> Callable[[Machine], str]:
-    return lambda machine: "".join(line(kind, machine.psi.now(machine, resource, kind)) for kind in kinds)
+    return lambda machine: "".join(line(kind, machine.psi.shown(resource, kind)) for kind in kinds)
 
 
-def trigger(_machine: Machine, data: bytes, _offset: int) -> int:
-    """psi_trigger_create(): `some|full THRESHOLD WINDOW`, in microseconds."""
-    found = TRIGGER.match(c_string(data[:TRIGGER_BYTES]))
-    if not found or int(found[2]) not in WINDOW_MICROSECS or not 0 < int(found[1]) <= int(found[2]):
-        raise OSError(errno.EINVAL, "expected some|full THRESHOLD WINDOW")
-    return len(data)
+class PressureFile(OpenFile):
+    """A descriptor, which may get one trigger."""
+
+    def __init__(self, machine: Machine, resource: str, opener: Opener) -> None:
+        self._machine = machine
+        self._resource = resource
+        self._privileged = opener.root
+        self._trigger: Trigger | None = None
+
+    def write(self, data: bytes, offset: int) -> int:  # noqa: ARG002
+        """psi_write(): the last byte counts for nothing, a newline should be there."""
+        if not data:
+            raise fail(EINVAL)
+        if self._trigger is not None:
+            raise fail(EBUSY)
+        kind, threshold, window = self._parse(c_string(data[:TRIGGER_BYTES][:-1]))
+        self._trigger = psi.trigger_create(
+            self._machine, self._resource, kind, (threshold, window), averages=not self._privileged
+        )
+        self.written += len(data)
+        return len(data)
+
+    def _parse(self, text: bytes) -> tuple[str, int, int]:
+        """psi_trigger_create(): `some|full THRESHOLD WINDOW`, in microseconds."""
+        found = TRIGGER.match(text)
+        threshold, window = (int(found[2]) % U32, int(found[3]) % U32) if found else (0, 0)
+        short = self._machine.kernel.has(Feature.PSI_SHORT_WINDOWS)
+        if not (1 if short else WINDOW_MIN_MICROSECS) <= window <= WINDOW_MAX_MICROSECS:
+            raise fail(EINVAL)
+        if not self._privileged and window % UNPRIVILEGED_WINDOW_MICROSECS:
+            raise fail(EINVAL)
+        if not found or not 0 < threshold <= window:
+            raise fail(EINVAL)
+        return found[1].decode(), threshold, window
+
+    def poll(self) -> int:
+        """psi_trigger_poll()"""
+        if self._trigger is None:
+            return DEFAULT_POLLMASK | select.POLLERR | select.POLLPRI
+        return DEFAULT_POLLMASK | (select.POLLPRI if self._trigger.fetch() else 0)
+
+    def wakes(self) -> bool:
+        return self._trigger is not None and self._trigger.event
+
+    def release(self) -> None:
+        """psi_trigger_destroy()"""
+        if self._trigger is not None:
+            psi.trigger_destroy(self._machine, self._trigger)
 
 
 def pressure(resource: str, mode: int, needs: Feature, *kinds: str) -> File[Machine]:
-    return File(resource, shown(resource, *kinds), trigger, mode, needs, timed=True)
+    def opened(machine: Machine, opener: Opener) -> OpenFile:
+        return PressureFile(machine, resource, opener)
+
+    return File(resource, shown(resource, *kinds), None, mode, needs, timed=True, open=opened)
 
 
 DIRS = (
