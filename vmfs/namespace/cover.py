@@ -65,7 +65,7 @@ class Cover:
         syscalls.mount("vmfs", parent, "tmpfs", syscalls.MS_NOSUID, "mode=755")
         for name, mode in modes.items():
             if _is_rare_device(name, mode):
-                links[name] = base.kept(self.machine, f"{parent}/{name}")
+                links[name] = Path(base.kept(self.machine, f"{parent}/{name}"))
             if name in links:
                 Path(parent, name).symlink_to(links[name])
             else:
