@@ -5,9 +5,10 @@ import pytest
 from vmfs import boot, spec
 from vmfs.mm import page_alloc
 from vmfs.mm.check import check
-from vmfs.mm.filemap import SECTORS_PER_PAGE, XA_CHUNK_SIZE
+from vmfs.mm.filemap import SECTORS_PER_PAGE
 from vmfs.mm.machine import Machine
 from vmfs.mm.vmstat import Item
+from vmfs.mm.workingset import XA_CHUNK_SIZE
 
 
 def tiny(release="6.1"):
@@ -61,3 +62,17 @@ def test_a_file_without_pages_is_no_reason_to_keep_its_inode():
     machine.read_files(0, 5_000)
     machine.drop_caches(2)
     assert machine.vfs.unused_inodes <= before
+
+
+def test_a_little_room_is_used_many_times(monkeypatch):
+    machine = tiny()
+    machine.start("hog", anon=machine.free_pages - 2000, mlock=True, oom_score_adj=-1000)
+    machine.drop_caches(3)
+    asked = []
+    real = page_alloc.alloc_pages
+    monkeypatch.setattr(page_alloc, "alloc_pages", lambda *args: asked.append(args) or real(*args))
+    machine.read_files(machine.totalram_pages)
+
+    assert len(asked) < 3000
+    assert machine.event(Item.PGPGIN) >= machine.totalram_pages * SECTORS_PER_PAGE
+    check(machine)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vmfs.mm import lru, page_alloc, psi, rss, writeback
+from vmfs.mm import lru, page_alloc, psi, rss, swapfile, workingset, writeback
 from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SECTORS_PER_PAGE = 8
 FILES_PER_DIRECTORY = 250
 INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
-XA_CHUNK_SIZE = 64  # page cache slots in one tree node
+SHORTEST_LAP = 1024  # pages
 
 
 def read(machine: Machine, pages: int, files: int, nid: int) -> None:
@@ -43,12 +43,21 @@ def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]
 
 def _read_file_pages(machine: Machine, pages: int, files: int, nid: int) -> None:
     """A row of reads that drops what it read itself is lived through once for all its laps."""
-    laps, rest = divmod(pages, 2 * machine.totalram_pages)
-    lap = partial(_read_pages, machine, Use.FILE, 2 * machine.totalram_pages, nid, nodes=pages > files)
+    length = max(2 * _room(machine), SHORTEST_LAP)
+    laps, rest = divmod(pages, length)
+    lap = partial(_read_pages, machine, Use.FILE, length, nid, nodes=pages > files)
     if laps:
         lap()
     repeat(machine, lap, laps - 1)
     _read_pages(machine, Use.FILE, rest, nid, nodes=pages > files)
+
+
+def _room(machine: Machine) -> int:
+    """How many pages the page cache could have at most."""
+    anon = sum(machine.global_page_state(item) for item in (Item.NR_INACTIVE_ANON, Item.NR_ACTIVE_ANON))
+    highest = machine.zone_index("Movable")
+    free = sum(max(page_alloc.spare_pages(zone, highest), 0) for _, zone in machine.zones())
+    return free + file_lru_pages(machine) + min(anon, swapfile.nr_swap_pages(machine))
 
 
 def _inode_table_pages(files: int) -> int:
@@ -74,7 +83,7 @@ def _read_pages(machine: Machine, use: Use, pages: int, nid: int, *, nodes: bool
     """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc())."""
     for portion in page_alloc.portions(machine, pages):
         if nodes:
-            machine.cache_alloc("radix_tree_node", portion // XA_CHUNK_SIZE, nid)
+            workingset.add(machine, portion, nid)
         for zone, batch in _add_to_page_cache(machine, use, portion, nid):
             lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
@@ -101,6 +110,7 @@ def charge(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
         node.mod_state(Item.NR_SHMEM, pages)
     elif batch.use is Use.BUFFERS:
         machine.buffers += pages
+        machine.cache_free("buffer_head", -pages)  # where they go
     rss.count_rss(machine, node, batch, pages)
 
 
@@ -121,7 +131,7 @@ def write(machine: Machine, pages: int, files: int, nid: int) -> None:
 
 def _write_pages(machine: Machine, pages: int, nid: int, *, nodes: bool) -> None:
     if nodes:
-        machine.cache_alloc("radix_tree_node", pages // XA_CHUNK_SIZE, nid)
+        workingset.add(machine, pages, nid)
     for zone, batch in _add_to_page_cache(machine, Use.FILE, pages, nid):
         _mark_dirty(machine, machine.node(zone.nid), zone, batch)
         lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
@@ -171,7 +181,7 @@ def drop_file_pages(machine: Machine, pages: int) -> int:
                 left -= _drop_list(machine, node, zone, which, keep, left)
     dropped = pages - left
     machine.vfs.pages_dropped(dropped, file_lru_pages(machine))
-    machine.cache_free("radix_tree_node", dropped // XA_CHUNK_SIZE)
+    workingset.drop(machine, dropped, file_lru_pages(machine))
     return dropped
 
 

@@ -20,8 +20,11 @@ def repeat(machine: Machine, once: Callable[[], None], times: int) -> None:
     """`once`, `times` times, of work that leaves memory as it found it, but for the counters."""
     if times <= 0:
         return
-    before = _counts(machine)
+    before, owed = _counts(machine), {name: dict(debts) for name, debts in machine.psi.debts.items()}
     once()
+    for name, debts in machine.psi.debts.items():
+        for who, nanosecs in debts.items():
+            debts[who] += (nanosecs - owed[name].get(who, 0)) * (times - 1)
     more = [(now - then) * (times - 1) for now, then in zip(_counts(machine), before, strict=True)]
     left = iter(more)
     for item in _EVENTS:

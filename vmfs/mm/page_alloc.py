@@ -158,7 +158,12 @@ def _above_watermark(machine: Machine, zone: Zone, request: Request, mark: Mark)
 
 def has_page(zone: Zone, highest_zoneidx: int) -> bool:
     """Whether the slow path finds a page in the zone, for a request of that highest zone."""
-    return zone.free_pages > wmark.min_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx]
+    return spare_pages(zone, highest_zoneidx) > 0
+
+
+def spare_pages(zone: Zone, highest_zoneidx: int) -> int:
+    """Free pages above the min watermark and the protection; negative below them."""
+    return zone.free_pages - wmark.min_wmark_pages(zone) - zone.lowmem_reserve[highest_zoneidx]
 
 
 def pcp_allowed_order(machine: Machine, order: int) -> bool:

@@ -6,34 +6,33 @@ memory is short. The rest of a cache is in use and never shrinks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import filemap, slab
+from vmfs.mm import filemap, slab, workingset
 from vmfs.mm.mmzone import Node
 from vmfs.mm.vmstat import Item
+from vmfs.mm.workingset import Trees
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 DISK_INODE_CACHES = ("ext4_inode_cache", "xfs_inode", "btrfs_inode", "nfs_inode_cache", "fat_inode_cache")
 SHRINK_BATCH = 128
-SHADOW_NODES_DIVISOR = 8  # 1 << (XA_CHUNK_SHIFT - 3)
 
 
 @dataclass(slots=True)
 class Vfs:
     """What the filesystem layer holds unused. Objects, not pages.
 
-    `cached_inodes` of the unused inodes have pages in the page cache. `shadows` are reclaimed pages
-    that the trees of their files remember (mm/workingset.c).
+    `cached_inodes` of the unused inodes have pages in the page cache.
     """
 
     unused_dentries: int = 0
     unused_inodes: int = 0
     cached_inodes: int = 0
-    shadows: int = 0
+    trees: Trees = field(default_factory=Trees)
 
     def opened(self, inodes: int, cached: int) -> None:
         """Files were opened, read or written, and closed."""
@@ -46,18 +45,14 @@ class Vfs:
         if pages:
             self.cached_inodes = self.cached_inodes * left // (pages + left)
 
-    @property
-    def shadow_nodes(self) -> int:
-        """Tree nodes that hold nothing but shadows."""
-        return self.shadows // filemap.XA_CHUNK_SIZE
-
 
 def loaded(machine: Machine) -> Vfs:
     """What a machine whose caches are known must hold unused: the objects of its disk filesystems."""
     inodes = sum(c.active_objs for c in machine.slab_caches if c.name in DISK_INODE_CACHES)
     dentry = machine.slab_cache("dentry")
     dentries = min(inodes, dentry.active_objs) if dentry else 0
-    return Vfs(dentries, inodes, min(inodes, filemap.file_lru_pages(machine)))
+    pages = filemap.file_lru_pages(machine)
+    return Vfs(dentries, inodes, min(inodes, pages), workingset.loaded(machine, pages))
 
 
 def mapping_shrinkable(machine: Machine) -> bool:
@@ -77,14 +72,8 @@ def _freeable(machine: Machine) -> dict[str, int]:
         "dentry": vfs.unused_dentries,
         "ext4_inode_cache": max(inodes, 0),
         "ext4_extent_status": extents.active_objs if extents else 0,
-        "radix_tree_node": count_shadow_nodes(machine),
+        workingset.NODES: workingset.count_shadow_nodes(machine),
     }
-
-
-def count_shadow_nodes(machine: Machine) -> int:
-    """mm/workingset.c: count_shadow_nodes(): those beyond an eighth of the pages."""
-    present = sum(node.present_pages for node in machine.nodes)
-    return max(machine.vfs.shadow_nodes - present // SHADOW_NODES_DIVISOR, 0)
 
 
 def freeable_pages(machine: Machine, node: Node) -> int:
@@ -128,8 +117,8 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None, stolen: 
     freed = slab.free(machine, cache, count, node)
     if name == "dentry":
         machine.vfs.unused_dentries -= count
-    elif name == "radix_tree_node":
-        machine.vfs.shadows -= count * filemap.XA_CHUNK_SIZE
+    elif name == workingset.NODES:
+        machine.vfs.trees.shadows -= count * workingset.XA_CHUNK_SIZE
     elif name == "ext4_inode_cache":
         freed += _inodes_gone(machine, count, node, stolen)
     return freed
@@ -140,9 +129,7 @@ def _inodes_gone(machine: Machine, count: int, node: Node | None, stolen: Item) 
     vfs = machine.vfs
     gone = vfs.cached_inodes * count // max(vfs.unused_inodes, 1) if mapping_shrinkable(machine) else 0
     left = vfs.cached_inodes - gone
-    shadows = vfs.shadows * count // max(vfs.unused_inodes, 1)
-    vfs.shadows -= shadows
-    machine.cache_free("radix_tree_node", shadows // filemap.XA_CHUNK_SIZE)
+    workingset.forget(machine, count, vfs.unused_inodes)
     vfs.unused_inodes -= count
     if gone:
         total = filemap.file_lru_pages(machine)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, psi, shrinker, swapfile, wmark
+from vmfs.mm import filemap, lru, page_alloc, psi, shrinker, swapfile, wmark, workingset
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -356,6 +356,7 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
             machine.swapped[batch.use] = machine.swapped.get(batch.use, 0) + batch.pages
     filemap.uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
-        machine.vfs.pages_dropped(batch.pages, filemap.file_lru_pages(machine))
-        machine.vfs.shadows += batch.pages
+        left = filemap.file_lru_pages(machine)
+        machine.vfs.pages_dropped(batch.pages, left)
+        workingset.eviction(machine, batch.pages, left)
     page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
