@@ -253,6 +253,16 @@ def test_averages_follow_the_stalls(mount: Path) -> None:
     assert numbers("some")[3] > total
 
 
+def test_a_new_swap_area_wakes_who_watches_them(mount: Path) -> None:
+    with opened(mount / "proc/swaps", os.O_RDONLY) as fd:
+        assert poll(fd, select.POLLPRI | select.POLLIN | select.POLLOUT, 0) == select.POLLIN
+        later = threading.Timer(0.2, control, (mount, "swapon 1G"))
+        later.start()
+        assert poll(fd, select.POLLPRI, 20) == select.POLLPRI | select.POLLERR
+        later.join()
+        assert poll(fd, select.POLLPRI, 0) == 0
+
+
 # -- dev/hugepages -----------------------------------------------------------------------------
 
 

@@ -37,7 +37,6 @@ DIFFERENT = (
     Different("write_empty", "err=E", "the VFS ends an empty write before FUSE sees it: it returns 0"),
     Different("lseek_end", ".*", "fs/fuse/file.c: SEEK_END is st_size, the length of the text"),
     Different("lseek_cur", ".*", "follows from lseek_end"),
-    Different("poll", "0x1$|0xf$", "FUSE without a poll operation is always ready to read and write"),
     Different("link", "ENOENT", "procfs refuses in the lookup, FUSE is asked after vfs_link()", DIRECTORY),
     Different("unlink", "EACCES", "may_delete() asks FUSE's permission last", DIRECTORY),
     Different(

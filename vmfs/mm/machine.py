@@ -122,6 +122,7 @@ class Machine:
         self.slab_caches: list[KmemCache] = build.build_caches(snapshot.slab_caches)
         self._cache_by_name = {cache.name: cache for cache in self.slab_caches}
         self.swap_areas: list[SwapArea] = build.build_swaps(snapshot)
+        self.proc_poll_event = 0  # swap areas that came and went
         # Swapped pages of no task here; a capture does not say what its areas hold.
         self.swapped = {Use.SHMEM: sum(area.used for area in self.swap_areas)}
         self.nodes: list[Node] = [

@@ -6,6 +6,7 @@ A victim is gone at once. Memory control groups and cpusets do not exist: all ta
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -53,12 +54,6 @@ class OomControl:
         if not self.gfp_mask & gfp.MOVABLE:
             return "kernel"
         return "fault" if self.task else "read"
-
-
-def current_of(machine: Machine, task: Task | None) -> Current:
-    if task is None:
-        return machine.current
-    return Current(task.name, task.pid, task.uid, task.oom_score_adj)
 
 
 def oom_badness(machine: Machine, task: Task, totalpages: int | None = None) -> int | None:
@@ -192,7 +187,7 @@ def alloc_in_turns(
 
 def _kill_for(machine: Machine, request: page_alloc.Request, task: Task | None) -> bool:
     """Whether somebody else was killed for it."""
-    current, cpu = current_of(machine, task), machine.cpu_of(request.cpu_nid or request.nid)
+    current, cpu = machine.current, machine.cpu_of(request.cpu_nid or request.nid)
     nids = (request.nid,) if request.thisnode else None
     oc = OomControl(current, task, request.gfp_mask, request.order, request.highest_zoneidx, cpu, nids)
     if request.order > compaction.COSTLY_ORDER:
@@ -230,9 +225,7 @@ def starve(machine: Machine) -> None:
     if task is None:
         return  # the same second killed the last one
     request = page_alloc.gfp_highuser_movable(machine, task.nid, 1, zeroed=True)
-    try:
+    with suppress(page_alloc.OutOfMemory), machine.acting(task.current):
         for parts in alloc_in_turns(machine, request, task):
             page_alloc.free_by_zone(machine, parts)
-    except page_alloc.OutOfMemory:
-        pass
     machine.touch()

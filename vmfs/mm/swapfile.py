@@ -82,6 +82,7 @@ def swapon(machine: Machine, pages: int, name: str, kind: str, priority: int | N
         priority = next_priority(machine)
     area = SwapArea(name, kind, pages - 1, 0, priority)
     machine.swap_areas.append(area)
+    machine.proc_poll_event += 1
     machine.printk(Level.INFO, adding(machine.kernel, area))
     return area
 
@@ -108,5 +109,6 @@ def swapoff(machine: Machine, name: str) -> None:
     except page_alloc.OutOfMemory:
         machine.swap_areas.insert(index, area)
         raise
+    machine.proc_poll_event += 1
     for other in machine.swap_areas:
         other.priority += other.priority < area.priority < 0

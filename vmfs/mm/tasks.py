@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, mempolicy, mmap, oom_kill, page_alloc, pgtable, swapfile, util
+from vmfs.mm import filemap, lru, mempolicy, mmap, oom_kill, page_alloc, pgtable, psi, swapfile, util
+from vmfs.mm.current import Current
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
 from vmfs.mm.lru import Batch, Lru, Use
@@ -63,6 +64,11 @@ class Task:
     hugetlb: HugetlbFile | None = None
 
     @property
+    def current(self) -> Current:
+        """The task as whoever acts."""
+        return Current(self.name, self.pid, self.uid, self.oom_score_adj)
+
+    @property
     def rss(self) -> int:
         return self.anon + self.file + self.shmem
 
@@ -90,8 +96,14 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     nid = machine.default_nid if memory.nid is None else memory.nid
     pid = machine.given_pids[0] if machine.given_pids else machine.next_pid
     task = Task(pid, name, nid, memory, oom_score_adj, uid)
-    _may_commit(machine, mmap.accounted(mmap.vmas(machine, task)), uid)
-    task.oom_score_adj_min = oom_score_adj
+    with machine.acting(task.current):
+        _start(machine, task)
+    return task
+
+
+def _start(machine: Machine, task: Task) -> None:
+    _may_commit(machine, mmap.accounted(mmap.vmas(machine, task)), task.uid)
+    task.oom_score_adj_min = task.oom_score_adj
     task.started_centisecs = machine.clock.uptime_centisecs
     _kernel_stack(machine, task, machine.kernel.thread_size_kbytes)
     machine.tasks[task.pid] = task
@@ -104,7 +116,6 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
         if task.pid in machine.tasks and not machine.panicked:
             exit_task(machine, task)
         raise
-    return task
 
 
 def give_pids(machine: Machine, pids: list[int]) -> None:
@@ -130,6 +141,7 @@ def _may_commit(machine: Machine, sizes: list[int], uid: int, total_vm: int = 0)
         total_vm += pages
         if not util.vm_enough_memory(machine, pages, total_vm=total_vm, cap_sys_admin=uid == 0):
             machine.committed_as = before
+            util.warn_not_enough(machine, pages)
             raise page_alloc.OutOfMemory([])
     machine.committed_as = before
 
@@ -176,8 +188,10 @@ def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
     for portion in page_alloc.portions(machine, pages):
         for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
             _fault_node(machine, task, use, nid, share)
+    psi.stall(machine, pages * psi.FAULT_NANOSECS, psi.CPU)
     if use is Use.FILE:
         machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
+        psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
 
 
 def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) -> None:
@@ -272,6 +286,11 @@ def grow(machine: Machine, task: Task) -> None:
     task.grown -= pages
     if not pages or task.pid not in machine.tasks:
         return
+    with machine.acting(task.current):
+        _grow(machine, task, pages)
+
+
+def _grow(machine: Machine, task: Task, pages: int) -> None:
     try:
         _may_commit(machine, [pages], task.uid, mmap.sizes(mmap.vmas(machine, task)).total_vm)
     except page_alloc.OutOfMemory:

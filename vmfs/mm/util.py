@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vmfs.kernel import Feature
 from vmfs.mm.mmzone import PAGE_SHIFT
+from vmfs.mm.printk import SECOND
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 KBYTES_SHIFT = PAGE_SHIFT - 10
+RATELIMIT = 5 * SECOND, 10  # DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST
 OVERCOMMIT_GUESS, OVERCOMMIT_ALWAYS, OVERCOMMIT_NEVER = range(3)
 
 
@@ -51,3 +54,13 @@ def vm_enough_memory(machine: Machine, pages: int, *, total_vm: int, cap_sys_adm
     if not cap_sys_admin:
         allowed -= sysctl.admin_reserve_kbytes >> KBYTES_SHIFT
     return machine.committed_as < allowed
+
+
+def warn_not_enough(machine: Machine, pages: int) -> None:
+    """What __vm_enough_memory() logs of a refusal."""
+    kernel, who, now = machine.kernel, machine.current, machine.clock.microsecs
+    name = "__vm_enough_memory"
+    if kernel.has(Feature.OVERCOMMIT_WARNS) and machine.log.ratelimit(name, *RATELIMIT, now):
+        told = f"bytes: {pages << PAGE_SHIFT} not" if kernel.has(Feature.OVERCOMMIT_WARNS_BYTES) else "no"
+        process = f"pid: {who.pid}, comm: {who.comm}"
+        machine.warn(f"{name}: {process}, {told} enough memory for the allocation")

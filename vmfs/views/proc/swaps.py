@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING
 
 from vmfs.mm.swapfile import SwapArea
-from vmfs.views.entry import File, top
+from vmfs.views.entry import File, Opener, OpenFile, top
 from vmfs.views.seq import kbytes, mangle
 
 if TYPE_CHECKING:
@@ -31,4 +32,20 @@ def swaps(machine: Machine) -> str:
     return HEADER + "".join(map(line, machine.swap_areas))
 
 
-DIRS = (top("/proc", File("swaps", swaps)),)
+class SwapsFile(OpenFile):
+    """swaps_poll(): a descriptor is told once of each change since it was opened."""
+
+    def __init__(self, machine: Machine, _opener: Opener) -> None:
+        self._machine = machine
+        self._event = machine.proc_poll_event
+
+    def poll(self) -> int:
+        changed = self.wakes()
+        self._event = self._machine.proc_poll_event
+        return select.POLLIN | select.POLLRDNORM | (select.POLLERR | select.POLLPRI if changed else 0)
+
+    def wakes(self) -> bool:
+        return self._event != self._machine.proc_poll_event
+
+
+DIRS = (top("/proc", File("swaps", swaps, open=SwapsFile)),)
