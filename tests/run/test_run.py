@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mounting import VMFS as RUN
 from tests.run.running import (
     ENVIRONMENT,
     REPOSITORY,
@@ -216,9 +217,11 @@ def test_a_shell_inside_has_job_control(terminal: Terminal) -> None:
     terminal.expect("go")
     terminal.type("\x1a")
     terminal.expect("Stopped +sh -c")
-    terminal.type("kill %1; exit 3\r")
-    terminal.expect("exit")
+    terminal.type("kill -KILL %1\r")
+    terminal.type("\r")
+    terminal.expect("Killed")
     terminal.type("exit 3\r")
+    terminal.expect("exit\r\n")
     terminal.type("echo status $?\r")
     terminal.expect("status 3")
 
@@ -276,6 +279,8 @@ def test_only_lays_over_what_it_names() -> None:
     assert total("tiny") in shown
     assert "".join(shown.splitlines(keepends=True)[1:3]).startswith(Path("/proc/version").read_text())
     assert shown.count("processor\t") == os.cpu_count()
+    cpus = output("nproc; getconf _PHYS_PAGES", "--only", "/proc/meminfo", machine="tiny").split()
+    assert cpus == [str(len(os.sched_getaffinity(0))), str(int(total("tiny")) // 4)]
 
 
 @pytest.mark.parametrize(
@@ -369,10 +374,14 @@ def test_namespaces_inside_work(nested: str) -> None:
 
 
 def test_a_run_inside_a_run() -> None:
-    # the interpreter may be out of reach inside: the same is made of namespaces by hand
-    assert output(
-        "unshare -Urm sh -c 'mount -t tmpfs none /sys/fs/fuse/connections; free -m'", machine="tiny"
+    inner = shlex.join(
+        [*RUN, "run", "--machine", "octo", "sh", "-c", "free -k; getconf _PHYS_PAGES; lscpu; nproc"]
     )
+    done = vmfs("run", "--machine", "tiny", "sh", "-c", f"{inner}; free -k; nproc", as_root=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.findall(r"Mem: +(\d+)", done.stdout) == [total("octo"), total("tiny")]
+    assert re.findall(r"NUMA node\(s\): +(\d+)", done.stdout) == ["8"]
+    assert re.findall(r"^\d+$", done.stdout, re.MULTILINE) == [str(int(total("octo")) // 4), "128", "1"]
 
 
 # Nothing remains

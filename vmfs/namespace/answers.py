@@ -25,19 +25,19 @@ NUMA = (
     "migrate_pages",
 )
 PROGRAMS = ("execve", "execveat")
+MOST_SEEN = 1000  # then those that have ended are forgotten
 ANSWERED = ("sysinfo", *NUMA, *PROGRAMS)
 
 
 class Answers:
     """Answers one call after the other. `on_program(pid)` is called when a process executes its first one."""
 
-    def __init__(self, root: str, on_program: Callable[[int], None]) -> None:
-        self._facts = Facts(root)
+    def __init__(self, on_program: Callable[[int], None]) -> None:
         self._on_program = on_program
         self._seen: dict[int, str] = {}
         calls: dict[str, Callable[[seccomp.Call], int]] = {
             "sysinfo": self._sysinfo,
-            **Numa(self._facts).calls,
+            **Numa().calls,
             **dict.fromkeys(PROGRAMS, self._program),
         }
         self._calls = {seccomp.number(name): does for name, does in calls.items()}
@@ -53,19 +53,23 @@ class Answers:
         except GoOn:
             call.go_on()
         except OSError as fault:
-            call.fail(fault.errno or EIO)
+            if fault.filename:  # no answer to be had where the caller lives
+                call.go_on()
+            else:
+                call.fail(fault.errno or EIO)
         except Exception:
             log.exception("system call %d of process %d", call.number, call.pid)
             call.go_on()
 
     def _sysinfo(self, call: seccomp.Call) -> int:
-        call.write(call.args[0], sysinfo(self._facts))
+        call.write(call.args[0], sysinfo(Facts(call.pid)))
         return 0
 
     def _program(self, call: seccomp.Call) -> int:
         when = started(call.pid)
         if self._seen.get(call.pid) != when:
-            self._seen = {pid: kept for pid, kept in self._seen.items() if pid != call.pid}
+            if len(self._seen) > MOST_SEEN:
+                self._seen = {pid: kept for pid, kept in self._seen.items() if started(pid) == kept}
             self._seen[call.pid] = when
             self._on_program(call.pid)
         raise GoOn

@@ -5,6 +5,7 @@ Nothing is made on disk, so nothing can be left there, however a run ends.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vmfs.namespace import syscalls
@@ -27,6 +28,9 @@ def make() -> str:
     place = next((path for path in map(Path, PLACES) if path.is_dir()), None)
     if place is None:
         raise NamespaceError(f"no place to mount on: one of {', '.join(PLACES)} must be a directory")
+    if (place / MACHINE).is_dir():  # a run inside a run
+        place /= f"run-{os.getpid()}"
+        place.mkdir()
     copies = {name: syscalls.copy_tree(f"/{name}") for name in KEPT}
     syscalls.mount("vmfs", str(place), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, "mode=755,size=1m")
     for name, copy in copies.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vmfs.namespace import base, syscalls
 
-EVERYDAY_DEVICES = {"console", "full", "fuse", "null", "ptmx", "random", "tty", "urandom", "zero"}
+EVERYDAY_DEVICES = {"console", "full", "fuse", "kmsg", "null", "ptmx", "random", "tty", "urandom", "zero"}
 """Bound one by one; the hundred others of a /dev are links: a mount each would fill every list of mounts."""
 
 NO_ROOM = ("/proc",)

@@ -166,7 +166,7 @@ def _try_out() -> dict[str, str]:
         os.close(reader)
         done: dict[str, str] = {}
         with suppress(BaseException):
-            for name, step in STEPS.items():
+            for name, step in Trial().steps.items():
                 done[name] = _outcome(step)
                 if done[name] and name == "namespace":
                     break
@@ -190,26 +190,23 @@ def _outcome(step: Callable[[], object]) -> str:
     return ""
 
 
-def _mount_fuse() -> None:
-    device = os.open(FUSE_DEVICE, os.O_RDWR)
-    options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
-    syscalls.mount(
-        "vmfs", f"{_place()}/{base.MACHINE}", "fuse", syscalls.MS_NOSUID | syscalls.MS_NODEV, options
-    )
+class Trial:
+    """The steps of a run, each on what the ones before it made."""
 
+    def __init__(self) -> None:
+        self._machine = ""
+        self.steps: dict[str, Callable[[], object]] = {
+            "namespace": spaces.try_leaving_the_hosts_mounts,
+            "mount": self._mount,
+            "fuse": self._mount_fuse,
+            "bind": lambda: syscalls.bind("/proc/version", "/proc/meminfo"),
+            "seccomp": lambda: seccomp.notify_of(ANSWERED),
+        }
 
-def _bind() -> None:
-    syscalls.bind("/proc/version", "/proc/meminfo")
+    def _mount(self) -> None:
+        self._machine = base.make()
 
-
-def _place() -> str:
-    return next(place for place in base.PLACES if Path(place, base.MACHINE).is_dir())
-
-
-STEPS: dict[str, Callable[[], object]] = {
-    "namespace": spaces.try_leaving_the_hosts_mounts,
-    "mount": base.make,
-    "fuse": _mount_fuse,
-    "bind": _bind,
-    "seccomp": lambda: seccomp.notify_of(ANSWERED),
-}
+    def _mount_fuse(self) -> None:
+        device = os.open(FUSE_DEVICE, os.O_RDWR)
+        options = f"fd={device},rootmode=40000,user_id={os.getuid()},group_id={os.getgid()}"
+        syscalls.mount("vmfs", self._machine, "fuse", syscalls.MS_NOSUID | syscalls.MS_NODEV, options)

@@ -1,4 +1,7 @@
-"""What a machine says of itself in its files, read as any client reads them."""
+"""What the files say where a process lives, so that its system calls agree with them.
+
+That is the machine; in a run inside a run it is the inner one, and with --only what was left is the host's.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,10 @@ KB = 1024
 
 
 class Facts:
-    """The files of the machine mounted at `root`. OSError when its daemon is gone."""
+    """OSError where there is no such file, or its daemon is gone."""
 
-    def __init__(self, root: str) -> None:
-        self._root = Path(root)
+    def __init__(self, pid: int) -> None:
+        self._root = Path(f"/proc/{pid}/root")
 
     def meminfo_bytes(self) -> dict[str, int]:
         lines = (line.split() for line in self._text("proc/meminfo").splitlines())

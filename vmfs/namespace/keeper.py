@@ -156,7 +156,7 @@ class Keeper:
             connection.close()
 
     def _listen(self, listener: int) -> None:
-        answers = self._answers = self._answers or Answers(self._run.machine, self._cover_status)
+        answers = self._answers = self._answers or Answers(self._cover_status)
 
         def event(kind: int) -> None:
             if kind & select.POLLIN:

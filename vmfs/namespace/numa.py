@@ -97,8 +97,7 @@ def _status(pid: int, key: str) -> int:
 class Numa:
     """The calls, by name. Each returns the call's value or raises OSError or GoOn."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
+    def __init__(self) -> None:
         self._affinity: OfProcesses[frozenset[int]] = OfProcesses()
         self._policies: OfProcesses[Policy] = OfProcesses()
         self.calls: dict[str, Callable[[Call], int]] = {
@@ -113,11 +112,12 @@ class Numa:
     def sched_getaffinity(self, call: Call) -> int:
         """kernel/sched/syscalls.c: sys_sched_getaffinity()."""
         pid, size, address = self._whom(call), call.args[1], call.args[2]
-        possible = self._facts.nr_cpu_ids()
+        facts = Facts(call.pid)
+        possible = facts.nr_cpu_ids()
         if size * 8 < possible or size % WORD_BYTES:
             raise refuse(EINVAL)
         size = min(size, -(-possible // WORD_BITS) * WORD_BYTES)
-        online = self._facts.online_cpus()
+        online = facts.online_cpus()
         chosen = self._affinity.get(pid)
         call.write(address, mask(online & chosen if chosen else online, size))
         return size
@@ -126,7 +126,7 @@ class Numa:
         """sched_setaffinity(): EINVAL when none of the CPUs is online."""
         pid, size, address = self._whom(call), call.args[1], call.args[2]
         chosen = members(call.read(address, min(size, PAGE_BITS // 8)))
-        if not chosen & self._facts.online_cpus():
+        if not chosen & Facts(call.pid).online_cpus():
             raise refuse(EINVAL)
         self._affinity.set(pid, frozenset(chosen))
         return 0
@@ -134,8 +134,8 @@ class Numa:
     def get_mempolicy(self, call: Call) -> int:
         """mm/mempolicy.c: kernel_get_mempolicy(). Where a page of the command is, the host answers."""
         mode_at, nodes_at, bits, _address, flags = call.args[:5]
-        self._check_numa()
-        if nodes_at and bits < self._facts.nr_node_ids():
+        facts = numa_facts(call)
+        if nodes_at and bits < facts.nr_node_ids():
             raise refuse(EINVAL)
         if flags & MPOL_F_ADDR:
             raise GoOn
@@ -144,7 +144,7 @@ class Numa:
         if flags & MPOL_F_MEMS_ALLOWED:
             if flags != MPOL_F_MEMS_ALLOWED:
                 raise refuse(EINVAL)
-            nodes, mode = frozenset(self._facts.memory_nodes()), 0
+            nodes, mode = frozenset(facts.memory_nodes()), 0
         elif flags & MPOL_F_NODE:
             if mode & ~MODE_FLAGS not in (MPOL_INTERLEAVE, MPOL_WEIGHTED):
                 raise refuse(EINVAL)
@@ -166,24 +166,24 @@ class Numa:
 
     def migrate_pages(self, call: Call) -> int:
         """All pages were moved, of a process that has none on the simulated nodes."""
-        self._check_numa()
+        facts = numa_facts(call)
         pid, bits, old, new = call.args[:4]
         if pid and not started(pid):
             raise refuse(ESRCH)
         for address in (old, new):
             nodes = self._nodes(call, address, bits)
-            if not nodes <= self._facts.memory_nodes():
+            if not nodes <= facts.memory_nodes():
                 raise refuse(EINVAL)
         return 0
 
     def _policy(self, call: Call, mode: int, address: int, bits: int) -> Policy:
         """sanitize_mpol_flags(), mpol_new(), mpol_set_nodemask()."""
-        self._check_numa()
+        facts = numa_facts(call)
         kind = mode & ~MODE_FLAGS
         nodes = self._nodes(call, address, bits) if address else set()
         if kind > MPOL_WEIGHTED or (kind in WITHOUT_NODES and nodes):
             raise refuse(EINVAL)
-        usable = nodes & self._facts.memory_nodes()
+        usable = nodes & facts.memory_nodes()
         if kind == MPOL_PREFERRED and not nodes:
             return Policy(MPOL_LOCAL)
         if kind not in WITHOUT_NODES and not usable:
@@ -196,14 +196,9 @@ class Numa:
             raise refuse(EINVAL)
         size = -(-max(bits - 1, 0) // WORD_BITS) * WORD_BYTES
         nodes = {node for node in members(call.read(address, size)) if node < bits - 1}
-        if nodes and max(nodes) >= self._facts.nr_node_ids():
+        if nodes and max(nodes) >= Facts(call.pid).nr_node_ids():
             raise refuse(EINVAL)
         return nodes
-
-    def _check_numa(self) -> None:
-        """A kernel without NUMA has none of these calls."""
-        if not self._facts.has_numa():
-            raise refuse(ENOSYS)
 
     def _whom(self, call: Call) -> int:
         """Processes in a pid namespace of their own name others by numbers that are not ours."""
@@ -213,6 +208,14 @@ class Numa:
         if not started(pid):
             raise refuse(ESRCH)
         return pid
+
+
+def numa_facts(call: Call) -> Facts:
+    """ENOSYS: a kernel without NUMA has none of these calls."""
+    facts = Facts(call.pid)
+    if not facts.has_numa():
+        raise refuse(ENOSYS)
+    return facts
 
 
 def mask(members: set[int] | frozenset[int], size: int) -> bytes:

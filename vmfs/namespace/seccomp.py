@@ -10,6 +10,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ ALLOW = 0x7FFF0000
 NOTIFY = 0x7FC00000
 ATTRIBUTE_BAD_ARCH = 2
 ATTRIBUTE_NO_NEW_PRIVS = 3
+
+ATTRIBUTES = {ATTRIBUTE_BAD_ARCH: ALLOW, ATTRIBUTE_NO_NEW_PRIVS: 0}
 
 RECEIVE = 0xC0502100
 SEND = 0xC0182101
@@ -59,7 +62,7 @@ def notify_of(names: Iterable[str]) -> int:
     library = _library()
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(ALLOW)))
     try:
-        for attribute, value in ((ATTRIBUTE_BAD_ARCH, ALLOW), (ATTRIBUTE_NO_NEW_PRIVS, 0)):
+        for attribute, value in ATTRIBUTES.items():
             _checked(library.seccomp_attr_set(context, attribute, ctypes.c_uint32(value)))
         for name in names:
             call = library.seccomp_syscall_resolve_name(name.encode())
@@ -72,8 +75,10 @@ def notify_of(names: Iterable[str]) -> int:
 
 def _checked(result: int) -> None:
     if result < 0:
-        why = {errno.EBUSY: "another supervisor answers system calls already"}
-        raise Unavailable(f"the kernel refuses the filter: {why.get(-result) or os.strerror(-result)}")
+        # libseccomp does not tell the kernel's EBUSY from other errors
+        filtered = re.search(r"^Seccomp:\s+2$", Path("/proc/self/status").read_text(), re.MULTILINE)
+        why = "another supervisor may answer system calls already" if filtered else os.strerror(-result)
+        raise Unavailable(f"the kernel refuses the filter: {why}")
 
 
 class Call:

@@ -28,9 +28,12 @@ class Child:
 
     def __init__(self, command: Sequence[str], prepare: Callable[[], None]) -> None:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+        ignored = signal.signal(signal.SIGCHLD, signal.SIG_DFL) == signal.SIG_IGN
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
+            if ignored:  # by whoever started us: we must know, the command shall not
+                signal.signal(signal.SIGCHLD, signal.SIG_IGN)
             _execute(command, prepare, self._mask, parent)
 
     def wait(self, others: dict[int, str], warn: Callable[[str], None]) -> int:
