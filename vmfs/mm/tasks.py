@@ -168,7 +168,7 @@ def commit(machine: Machine, task: Task, pages: int) -> None:
 
 def _kernel_stack(machine: Machine, task: Task, kbytes: int) -> None:
     if kbytes > 0:
-        alloc_other(machine, task, kbytes // 4)
+        alloc_other(machine, task.nid, kbytes // 4)  # by the parent: dup_task_struct()
     else:
         free_other(machine, task.nid, -kbytes // 4)
     machine.node(task.nid).mod_state(Item.NR_KERNEL_STACK, kbytes)
@@ -177,7 +177,7 @@ def _kernel_stack(machine: Machine, task: Task, kbytes: int) -> None:
 def map_page_tables(machine: Machine, task: Task, grows: int = 0) -> None:
     """The tables that all mappings need when touched; the anonymous one with `grows` more pages."""
     tables = pgtable.of_task(machine, task, grows)
-    alloc_other(machine, task, tables.pages - task.tables.pages)
+    alloc_other(machine, task.nid, tables.pages - task.tables.pages, task)
     more = tables.counted(machine.kernel) - task.tables.counted(machine.kernel)
     machine.mod_page_tables(machine.node(task.nid), more)
     task.tables = tables
@@ -310,9 +310,9 @@ def count_growth(task: Task, pages: int) -> None:
     task.committed += pages
 
 
-def alloc_other(machine: Machine, task: Task, pages: int) -> None:
-    """Kernel pages on behalf of a task that no counter of a zone tells apart."""
-    request = page_alloc.gfp_kernel(machine, task.nid, pages)
+def alloc_other(machine: Machine, nid: int, pages: int, task: Task | None = None) -> None:
+    """Kernel pages that no counter of a zone tells apart, on behalf of a task or of nobody here."""
+    request = page_alloc.gfp_kernel(machine, nid, pages)
     for zone, extents in oom_kill.alloc_pages_may_oom(machine, request, task):
         zone.other = Extents.concat([zone.other, extents])
 
