@@ -258,6 +258,16 @@ def test_swapon_show() -> None:
     ]
 
 
+def test_dmesg() -> None:
+    shown = output("echo 3 > /proc/sys/vm/drop_caches; dmesg --notime --decode")
+    same = twin()
+    texts = [record.partition(";")[2] for record in same.read("/dev/kmsg").splitlines() if record[0] != " "]
+    lines = [row.partition(": ")[2] for row in shown.splitlines()]
+    assert lines[: len(texts)] == texts
+    assert len(texts) > 20
+    assert [row for row in lines[len(texts) :] if "drop_caches: 3" in row]
+
+
 # htop, atop, sysstat, nmon, dstat
 
 
