@@ -40,19 +40,18 @@ class Growers:
     mapped: Counts  # pages of the anonymous mapping
     end: Counts  # its last address but one
     tables: tuple[Counts, ...]  # boundaries of tables inside it, by level
-    free: int  # pages that may be promised before the zone is at its low watermark
-    movable: int
-    unmovable: int
     until: Counts  # pages mapped before the next table
+    free: int = 0  # pages that may be promised before the zone is at its low watermark
+    movable: int = 0  # of these, on the lists of their type
+    unmovable: int = 0
 
     @classmethod
     def of(cls, machine: Machine, zone: Zone, growing: list[Task]) -> Growers:
-        highest = machine.zone_index("Movable")
         mapped = np.array([mmap.mapped(task, Use.ANON) for task in growing])
         known = [growers for growers in machine.growth.together if growers.tasks == growing]
         # A mapping that grows downwards keeps its end.
         end = known[0].end if known else np.array([mmap.layout(machine, task).anon_end for task in growing])
-        return cls(
+        growers = cls(
             zone,
             growing,
             np.array([task.memory.grow for task in growing]),
@@ -60,11 +59,18 @@ class Growers:
             mapped,
             end,
             pgtable.spanned(machine.kernel, end, mapped),
-            zone.free_pages - wmark.low_wmark_pages(zone) - zone.lowmem_reserve[highest] - 1,
-            zone.buddy.free_pages_of(MigrateType.MOVABLE) - zone.fresh.movable,
-            zone.buddy.free_pages_of(MigrateType.UNMOVABLE) - zone.fresh.unmovable,
             mapped,
         )
+        growers.look(machine)
+        return growers
+
+    def look(self, machine: Machine) -> None:
+        """What the zone has to promise now."""
+        zone = self.zone
+        reserve = zone.lowmem_reserve[machine.zone_index("Movable")]
+        self.free = zone.free_pages - wmark.low_wmark_pages(zone) - reserve - 1
+        self.movable = zone.buddy.free_pages_of(MigrateType.MOVABLE) - zone.fresh.movable
+        self.unmovable = zone.buddy.free_pages_of(MigrateType.UNMOVABLE) - zone.fresh.unmovable
 
     def tables_of(self, machine: Machine, mapped: Counts) -> tuple[Counts, ...]:
         """`tables` with so much mapped: the same as long as nobody leaves its lowest table."""
@@ -139,13 +145,14 @@ def _together(machine: Machine, growers: Growers) -> bool:
     tables = growers.tables_of(machine, mapped)
     new = [] if tables is growers.tables else [b - a for a, b in zip(growers.tables, tables, strict=True)]
     want, more = int(pages.sum()), sum(int(level.sum()) for level in new)
-    if want + more > growers.free or want > growers.movable or more > growers.unmovable:
+    if want + more > growers.free or want > growers.movable:
         return False
     if not machine.kernel.has(Feature.PUD_TABLES_COUNTED) and any(level.any() for level in new[2:]):
         return False
     if not _may_commit(machine, want):
         return False
-    _count(machine, growers, want, more)
+    _make_tables(machine, growers, more)
+    _count(machine, growers, want)
     growers.carry, growers.mapped, growers.tables = grown - pages, mapped, tables
     shares = growers.zone.fresh.shares
     for task, count, carry in zip(growers.tasks, pages.tolist(), growers.carry.tolist(), strict=True):
@@ -167,27 +174,42 @@ def _may_commit(machine: Machine, pages: int) -> bool:
     return machine.committed_as + pages < util.commit_limit(machine) - (reserves >> util.KBYTES_SHIFT)
 
 
-def _count(machine: Machine, growers: Growers, pages: int, tables: int) -> None:
+def _make_tables(machine: Machine, growers: Growers, tables: int) -> None:
+    """Promised too, as long as the list of their type lasts; then they are asked for, which refills it."""
+    zone = growers.zone
+    if tables > growers.unmovable:
+        tasks.alloc_other(machine, zone.nid, tables)
+        growers.look(machine)
+    elif tables:
+        zone.fresh.unmovable += tables
+        _count_alloc(machine, zone, tables)
+        growers.free -= tables
+        growers.unmovable -= tables
+    if tables:
+        machine.mod_page_tables(machine.node(zone.nid), tables)
+
+
+def _count(machine: Machine, growers: Growers, pages: int) -> None:
     """What as many faults would have counted."""
     zone, node = growers.zone, machine.node(growers.zone.nid)
-    _promise(machine, zone, pages, tables)
+    _promise(machine, zone, pages)
     update_lru_size(node, zone, machine.new_anon_list, pages)
     node.mod_state(Item.NR_ANON_PAGES, pages)
-    if tables:
-        machine.mod_page_tables(node, tables)
     machine.committed_as += pages
     machine.count_event(Item.PGFAULT, pages)
-    machine.count_event(Item[f"PGALLOC_{zone.event_name}"], pages + tables)
-    page_alloc.zone_statistics(machine, zone, zone, zone.nid, pages + tables)
-    growers.free -= pages + tables
+    _count_alloc(machine, zone, pages)
+    growers.free -= pages
     growers.movable -= pages
-    growers.unmovable -= tables
 
 
-def _promise(machine: Machine, zone: Zone, pages: int, tables: int) -> None:
+def _count_alloc(machine: Machine, zone: Zone, pages: int) -> None:
+    machine.count_event(Item[f"PGALLOC_{zone.event_name}"], pages)
+    page_alloc.zone_statistics(machine, zone, zone, zone.nid, pages)
+
+
+def _promise(machine: Machine, zone: Zone, pages: int) -> None:
     which: Lru = machine.new_anon_list
     if zone.fresh.shares and zone.fresh.which is not which:
         zone.fresh.settle(zone)
     zone.fresh.which = which
     zone.fresh.movable += pages
-    zone.fresh.unmovable += tables

@@ -48,7 +48,7 @@ TIMERS = (
 def run_until(machine: Machine, end_microsecs: int) -> None:
     """Live through the time up to that moment."""
     clock = machine.clock
-    while True:
+    while _next(machine) * SECOND_MICROSECS <= end_microsecs:
         planned = [(second, timer) for timer in TIMERS if (second := timer.due(machine)) is not None]
         if not planned:
             break

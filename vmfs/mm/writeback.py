@@ -5,7 +5,6 @@ The disk is as fast as it has to be: what the flusher takes up is written at onc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, lru, page_writeback, psi
@@ -16,6 +15,8 @@ from vmfs.mm.vmstat import Item
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
+DirtyBatches = list[tuple[Node, Zone, Batch]]
+
 
 def dirty_pages(machine: Machine) -> int:
     return machine.global_page_state(Item.NR_DIRTY)
@@ -24,7 +25,7 @@ def dirty_pages(machine: Machine) -> int:
 def balance_dirty_pages(machine: Machine) -> None:
     """Writers are held until no more than the background threshold is dirty."""
     background, _ = page_writeback.global_dirty_limits(machine)
-    done = _write(machine, dirty_pages(machine) - background)
+    done = _write(machine, _dirty(machine), dirty_pages(machine) - background)
     psi.stall(machine, done * psi.DISK_NANOSECS, psi.IO)
 
 
@@ -50,28 +51,32 @@ def wb_workfn(machine: Machine) -> None:
     now = machine.clock.uptime_centisecs
     background, _ = page_writeback.global_dirty_limits(machine)
     expired = now - machine.sysctl.dirty_expire_centisecs
-    done = _write(machine, dirty_pages(machine), expired)
-    done += _write(machine, dirty_pages(machine) - background)
-    left = any(batch.dirty for _, _, batch in _file_batches(machine))
+    dirty = _dirty(machine)
+    done = _write(machine, dirty, dirty_pages(machine), expired)
+    done += _write(machine, dirty, dirty_pages(machine) - background)
+    left = any(batch.dirty for _, _, batch in dirty)
     machine.flushed_centisecs = now if left else None
     if done:
         machine.touch()
 
 
-def _file_batches(machine: Machine) -> Iterator[tuple[Node, Zone, Batch]]:
-    for node, zone in machine.zones():
-        for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE):
-            yield from ((node, zone, batch) for batch in lru.queue_of(zone, which))
+def _dirty(machine: Machine) -> DirtyBatches:
+    """What is dirty on the lists of files, the oldest of each list first."""
+    return [
+        (node, zone, batch)
+        for node, zone in machine.zones()
+        for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE)
+        for batch in lru.queue_of(zone, which)
+        if batch.dirty
+    ]
 
 
-def _write(machine: Machine, pages: int, dirtied_before: int | None = None) -> int:
-    """Write up to `pages` dirty pages, the oldest first; returns how many."""
+def _write(machine: Machine, dirty: DirtyBatches, pages: int, dirtied_before: int | None = None) -> int:
+    """Write up to `pages` of these pages, the oldest first; returns how many."""
     done = 0
-    for node, zone, batch in _file_batches(machine):
-        if (
-            batch.dirty
-            and done < pages
-            and (dirtied_before is None or batch.dirtied_centisecs <= dirtied_before)
-        ):
+    for node, zone, batch in dirty:
+        if done >= pages:
+            break
+        if batch.dirty and (dirtied_before is None or batch.dirtied_centisecs <= dirtied_before):
             done += filemap.write_back(machine, node, zone, batch, pages - done)
     return done
