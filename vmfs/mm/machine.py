@@ -263,18 +263,25 @@ class Machine:
 
     def set_attribute(self, holder: Any, name: str, value: Any) -> None:
         """The same for a setting of sysfs: `holder` is `thp`, `ksm`, …"""
-        if self._protections_are_stale:
-            # The handler of lowmem_reserve_ratio sets protections up on a read too, and whoever
-            # writes settings has read them; a view of ours must not change the machine.
-            wmark.setup_per_zone_lowmem_reserve(self)
-            self._protections_are_stale = False
+        self._renew_protections()
         settings.store(self, holder, name, value)
         self.touch()
+
+    def _renew_protections(self) -> None:
+        """Before the first write to a kernel file.
+
+        The handler of lowmem_reserve_ratio sets protections up on a read too, and whoever writes
+        settings, or captured them, has read them; a view of ours must not change the machine.
+        """
+        if self._protections_are_stale:
+            wmark.setup_per_zone_lowmem_reserve(self)
+            self._protections_are_stale = False
 
     # -- verbs -------------------------------------------------------------------------------
 
     def drop_caches(self, bits: int) -> None:
         """fs/drop_caches.c: 1 page cache, 2 slab objects, 3 both; 4 only silences the log."""
+        self._renew_protections()
         if bits & 1:
             filemap.drop_pagecache(self)
         if bits & 2:
@@ -288,6 +295,7 @@ class Machine:
 
     def compact_node(self, nid: int) -> None:
         """compact_node(): every zone, every page block."""
+        self._renew_protections()
         for zone in self.node(nid).zones:
             if zone.populated:
                 page_alloc.drain_zone_pages(zone)
@@ -296,19 +304,23 @@ class Machine:
 
     def reclaim_node(self, nid: int, pages: int, swappiness: int | None = None) -> int:
         """Proactive reclaim of a node (7.2's nodeN/reclaim); returns the pages freed."""
+        self._renew_protections()
         freed = vmscan.reclaim_node(self, self.node(nid), pages, swappiness)
         self.touch()
         return freed
 
     def set_nr_hugepages(self, hstate: Hstate, count: int, nid: int | None = None) -> None:
+        self._renew_protections()
         hugetlb.set_max_huge_pages(self, hstate, count, nid)
         self.touch()
 
     def set_nr_overcommit_hugepages(self, hstate: Hstate, count: int) -> None:
+        self._renew_protections()
         hstate.nr_overcommit_huge_pages = count
         self.touch()
 
     def demote_hugepages(self, hstate: Hstate, count: int, nid: int | None = None) -> None:
+        self._renew_protections()
         hugetlb_demote.demote_pool_huge_page(self, hstate, count, nid)
         self.touch()
 
