@@ -10,7 +10,7 @@ from vmfs.kernel import Kernel
 from vmfs.mm.buddy import Buddy
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlb import Hstate
-from vmfs.mm.layout import LayoutError, lay_out
+from vmfs.mm.layout import LayoutError, lay_out, reserved_first
 from vmfs.mm.lru import Batch, Lru, LruVec, Use, split
 from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.pcp import PerCpuPages
@@ -106,9 +106,15 @@ def build_zone(kernel: Kernel, nid: int, index: int, state: ZoneState) -> tuple[
     fill_counts(zone.numa, Scope.NUMA, state.numa)
     if state.managed < buddy.nr_free_pages:
         raise LayoutError(f"node {nid}, zone {state.name}: more free pages than managed ones")
-    # The first frames are the kernel image and what firmware keeps: never managed.
-    _, used = _scattered_last(buddy, present).take(state.present - state.managed)
-    return zone, used
+    return zone, _managed(buddy, state, present)
+
+
+def _managed(buddy: Buddy, state: ZoneState, present: Extents) -> Extents:
+    """Of the present frames in use those that are managed: not the kernel's image or the memory map."""
+    reserved = state.present - state.managed
+    if reserved_first(state):
+        return _scattered_last(buddy, present).take(reserved)[1]
+    return _scattered_last(buddy, present.take(present.pages - reserved)[0])
 
 
 def _scattered_last(buddy: Buddy, used: Extents) -> Extents:

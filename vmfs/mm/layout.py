@@ -75,15 +75,31 @@ def _memory(state: ZoneState) -> Extents:
     return Extents.run(state.start_pfn, state.present)
 
 
+def reserved_first(state: ZoneState) -> bool:
+    """Whether what was never managed lies at the zone's start, as firmware and the kernel's trampolines do.
+
+    Elsewhere it is at the end, from which memblock allocates: the memory map, the initial RAM disk.
+    """
+    return state.start_pfn < MAX_BLOCK
+
+
 def _place_runs(buddy: Buddy, state: ZoneState, used: _Used) -> None:
-    """Blocks of the largest order come from the top, where an idle machine's free memory is."""
-    for migratetype in reversed(_OTHERS_FIRST):
-        count = state.free[migratetype][MAX_PAGE_ORDER]
-        low, runs = used.runs.take(max(used.runs.pages - count * MAX_BLOCK, 0))
-        if runs.pages != count * MAX_BLOCK:
-            raise LayoutError(f"more free blocks of order {MAX_PAGE_ORDER} than its span holds")
-        used.runs = low
+    """Blocks of the largest order come from the top, where an idle machine's free memory is.
+
+    Above them is only what was reserved at boot.
+    """
+    wanted = [
+        (migratetype, state.free[migratetype][MAX_PAGE_ORDER]) for migratetype in reversed(_OTHERS_FIRST)
+    ]
+    room = used.runs.pages - sum(count for _, count in wanted) * MAX_BLOCK
+    if room < 0:
+        raise LayoutError(f"more free blocks of order {MAX_PAGE_ORDER} than its span holds")
+    reserved = -(-(state.present - state.managed) // MAX_BLOCK) * MAX_BLOCK
+    low, top = used.runs.take(used.runs.pages - (0 if reserved_first(state) else min(room, reserved)))
+    for migratetype, count in wanted:
+        low, runs = low.take(low.pages - count * MAX_BLOCK)
         buddy.add_runs(runs, migratetype)
+    used.runs = Extents.concat([low, top]).coalesced()
 
 
 def _place_small(buddy: Buddy, state: ZoneState, used: _Used, migratetype: MigrateType) -> None:
