@@ -21,7 +21,6 @@ import pytest
 
 from tests import recordings
 from tests.mounting import mounted
-from vmfs.mm.psi import FAULT_NANOSECS
 
 HUGE = 2 << 20
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -246,14 +245,10 @@ def test_averages_follow_the_stalls(mount: Path) -> None:
     stalls(mount)
     control(mount, "advance 4.1")
     assert numbers("some") == [32.94, 6.43, 1.36, 4_100_000]  # two periods of 100 %
-    ten, sixty, three_hundred, total = numbers("full")
-    [ram] = re.findall(r"^MemTotal: +(\d+) kB", (mount / "proc/meminfo").read_text())
-    faults = int(ram) // 4 * 120 // 100
-    assert abs(total - (4_100_000 - faults * FAULT_NANOSECS // 1000)) <= 1  # kswapd alone waited meanwhile
-    assert 32.94 > ten > sixty > three_hundred > 0
+    assert numbers("full") == numbers("some")  # kswapd and the hog wait, nobody works
     control(mount, "advance 600")
     assert numbers("some")[:2] == [0, 0]
-    assert numbers("some")[3] > numbers("full")[3] > total
+    assert numbers("some")[3] > 10_000_000
 
 
 def test_a_new_swap_area_wakes_who_watches_them(mount: Path) -> None:

@@ -61,7 +61,7 @@ class Chain:
     def run_out_of_memory(self) -> None:
         """The OOM killer ends the task, and the control line says so."""
         with suppress(OSError):
-            self.start("anon=200%")
+            self.start("anon=99%")
 
     def swapon(self) -> None:
         self.control(f"swapon 1G name={self.swap}")

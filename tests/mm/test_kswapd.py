@@ -46,6 +46,60 @@ def test_stealing_blocks_leaves_no_boost_behind():
     assert machine.event(Item.PAGEOUTRUN) > 0
 
 
+def stalls(machine):
+    return machine.event(Item.ALLOCSTALL_MOVABLE)
+
+
+def total(machine, item):
+    return machine.global_page_state(item)
+
+
+def test_who_takes_memory_faster_than_kswapd_swaps_reclaims_itself():
+    machine = one_node()
+    machine.set_sysctl("overcommit_memory", 1)
+    machine.swapon(20 * NODE_PAGES, "/swap")
+    machine.start("hog", anon=NODE_PAGES * 6 // 5)
+    assert total(machine, Item.PGSTEAL_KSWAPD) > 0
+    assert stalls(machine) == total(machine, Item.PGSTEAL_DIRECT) == 0
+
+    task = machine.start("flood", anon=8 * NODE_PAGES)
+    direct, background = total(machine, Item.PGSTEAL_DIRECT), total(machine, Item.PGSTEAL_KSWAPD)
+    assert direct >= 32 * stalls(machine) > 0
+    assert 0.25 < direct / (direct + background) < 0.75  # as long as one waits the other gets on
+    assert direct + background == total(machine, Item.PGSTEAL_ANON) + total(machine, Item.PGSTEAL_FILE)
+    assert machine.psi.debts["memory"][task.pid] > 0
+
+
+def test_who_reads_from_the_disk_is_never_faster_than_kswapd():
+    machine = one_node()
+    machine.read_files(50 * NODE_PAGES, 50)
+
+    assert total(machine, Item.PGSTEAL_KSWAPD) > 40 * NODE_PAGES
+    assert stalls(machine) == 0
+
+
+def test_kswapd_catches_up_as_time_passes():
+    machine = one_node()
+    machine.set_sysctl("overcommit_memory", 1)
+    machine.swapon(20 * NODE_PAGES, "/swap")
+    task = machine.start("flood", anon=8 * NODE_PAGES)
+    machine.tick(60)
+    before = stalls(machine)
+    machine.start("second", anon=NODE_PAGES // 10)
+
+    assert stalls(machine) == before
+    assert task.swap > 7 * NODE_PAGES
+
+
+def test_the_killer_comes_after_as_many_vain_attempts_as_the_kernels():
+    machine = one_node()
+    with pytest.raises(OutOfMemory):
+        machine.start("hog", anon=NODE_PAGES - 1000)
+
+    assert machine.event(Item.OOM_KILL) == 1
+    assert stalls(machine) == 16 + 1
+
+
 def test_many_anonymous_pages_are_swapped_out_in_few_rounds(monkeypatch):
     rounds = []
     real = vmscan.shrink_node

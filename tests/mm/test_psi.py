@@ -48,15 +48,36 @@ def test_a_debt_is_paid_by_the_clock(pressure):
     assert totals(pressure, IO) == (0, 0)
 
 
-def test_full_means_that_nobody_gets_on(pressure):
-    """Two wait for memory, one for a second and one for three; a third reads for two seconds."""
+def test_of_four_that_work_one_waits_for_memory(pressure):
+    """The example of psi.c: a quarter of the work is lost, and all of that by everybody."""
+    pressure.nr_cpus = 4
+    pressure.charge(0, 1, NANO, MEMORY)
+    for who in (2, 3, 4):
+        pressure.charge(0, who, NANO, CPU)
+    pressure.advance(SECOND)
+
+    assert totals(pressure, MEMORY) == (NANO // 4, NANO // 4)
+
+
+def test_full_is_what_nobody_else_makes_up_for(pressure):
+    """Two CPUs, one that waits, two that work: all the CPUs are busy."""
+    pressure.charge(0, 1, NANO, MEMORY)
+    for who in (2, 3):
+        pressure.charge(0, who, NANO, CPU)
+    pressure.advance(SECOND)
+
+    assert totals(pressure, MEMORY) == (NANO // 2, 0)
+
+
+def test_who_reads_makes_up_for_nobody(pressure):
+    """Two wait for memory, for one and three seconds, a third reads for two; two CPUs."""
     pressure.charge(0, 1, 1 * NANO, MEMORY)
     pressure.charge(0, 2, 3 * NANO, MEMORY)
     pressure.charge(0, 3, 2 * NANO, IO)
     pressure.advance(10 * SECOND)
 
-    assert totals(pressure, MEMORY) == (3 * NANO, 1 * NANO)
-    assert totals(pressure, IO) == (2 * NANO, 0)
+    assert totals(pressure, MEMORY) == (5 * NANO // 2, 5 * NANO // 2)  # both CPUs, one of two, the only one
+    assert totals(pressure, IO) == (NANO, NANO)
 
 
 def test_a_process_that_swaps_waits_for_both(pressure):
@@ -66,10 +87,18 @@ def test_a_process_that_swaps_waits_for_both(pressure):
 
 
 def test_more_work_than_cpus_is_pressure_and_never_full(pressure):
-    for who in range(3):
+    """The example of psi.c: of 257 on 256 CPUs one waits, until the first 256 are done."""
+    pressure.nr_cpus = 256
+    for who in range(257):
         pressure.charge(0, who, NANO, CPU)
     pressure.advance(10 * SECOND)
-    assert totals(pressure, CPU) == (NANO, 0)  # then the third has a CPU, too
+    assert totals(pressure, CPU) == (NANO // 256, 0)
+
+
+def test_who_waits_needs_no_cpu_meanwhile(pressure):
+    pressure.charge(0, 1, NANO, MEMORY, CPU)
+    pressure.advance(SECOND)
+    assert pressure.owes(1) == NANO
 
 
 @pytest.mark.parametrize("periods", [1, 2, 5, 30, 150])

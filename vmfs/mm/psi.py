@@ -3,6 +3,10 @@
 Work in simulated memory is done at once; the time it would have taken is a debt, which is paid while
 the clock runs: as long as a process owes time to a resource it is stalled on it. One that owes time
 is busy, all others are idle. What a page costs is below; the disk is a solid-state disk.
+
+The kernel keeps the states of each CPU and weighs the CPUs by the time they were not idle. Here
+nobody runs on a CPU of his own; the busy share those there are evenly, as the comment at the head of
+psi.c does the sum.
 """
 
 from __future__ import annotations
@@ -31,6 +35,9 @@ SOME, FULL = KINDS = ("some", "full")
 KSWAPD = -1
 """Who reclaims in the background: as if it was one process, without a pid of its own."""
 
+KSWAPD_LEAD_NANOSECS = 1_000_000_000
+"""How much more work than whoever allocates kswapd may have taken on before it lags behind."""
+
 
 class Pressure(NamedTuple):
     """Averages in hundredths of a percent, the sum of all stalls in microseconds."""
@@ -41,6 +48,10 @@ class Pressure(NamedTuple):
     total_microsecs: int = 0
 
 
+Share = tuple[int, int]
+"""Of what: numerator and denominator."""
+
+
 @dataclass(slots=True)
 class Stall:
     """One line of a file. `averages` are percent in units of 1/FIXED_1; `averaged` is what they know of."""
@@ -48,6 +59,9 @@ class Stall:
     total: int = 0  # nanoseconds
     averaged: int = 0
     averages: list[int] = field(default_factory=lambda: [0, 0, 0])
+    share: Share | None = None  # of the time, that was lost last
+    since: int = 0  # from when on
+    before: int = 0  # `total` then
 
     @classmethod
     def of(cls, avg10: float, avg60: float, avg300: float, microsecs: int) -> Stall:
@@ -58,6 +72,12 @@ class Stall:
     @property
     def quiet(self) -> bool:
         return self.averaged == self.total and not any(self.averages)
+
+    def lose(self, now: int, end: int, share: Share) -> None:
+        """That share of the time between two moments. How it is cut leaves no trace in the rounding."""
+        if share != self.share:
+            self.share, self.since, self.before = share, now, self.total
+        self.total = self.before + (end - self.since) * share[0] // share[1]
 
     def update(self, period: int) -> None:
         """update_averages(): what does not fit into the period is told in the next."""
@@ -108,6 +128,11 @@ class Psi:
             owed = self.debts[resource]
             owed[who] = owed.get(who, 0) + nanosecs
 
+    def owes(self, who: int) -> int:
+        """Nanoseconds until a process has done all it began."""
+        waits = max(self.debts[resource].get(who, 0) for resource in (IO, MEMORY))
+        return waits + self.debts[CPU].get(who, 0)
+
     def advance(self, microsecs: int) -> None:
         """Time has passed until then: debts are paid, averages move, triggers fire."""
         end = microsecs * 1000
@@ -136,25 +161,33 @@ class Psi:
 
     def _paying(self, resource: str) -> list[int]:
         """Who gets on: all that wait; of those that want to run the first, as many as there are CPUs."""
-        debtors = list(self.debts[resource])
-        return debtors[: self.nr_cpus] if resource == CPU else debtors
+        return self._runnable()[: self.nr_cpus] if resource == CPU else list(self.debts[resource])
+
+    def _runnable(self) -> list[int]:
+        """Who wants a CPU and waits for nothing else."""
+        return [who for who in self.debts[CPU] if who not in self.debts[IO] and who not in self.debts[MEMORY]]
 
     def _step(self, end: int) -> None:
-        passed = end - self.now
-        busy = set().union(*self.debts.values())
-        for resource in (IO, MEMORY):
-            waiting = self.debts[resource].keys()
-            self.stalls[resource, SOME].total += passed if waiting else 0
-            self.stalls[resource, FULL].total += passed if waiting == busy and busy else 0
-        self.stalls[CPU, SOME].total += passed if len(self.debts[CPU]) > self.nr_cpus else 0
         for resource in RESOURCES:
-            self._pay(resource, passed)
+            for kind, share in zip(KINDS, self._shares(resource), strict=True):
+                self.stalls[resource, kind].lose(self.now, end, share)
+        for resource, paying in [(resource, self._paying(resource)) for resource in RESOURCES]:
+            self._pay(self.debts[resource], paying, end - self.now)
         self.now = end
         self._look()
 
-    def _pay(self, resource: str, nanosecs: int) -> None:
-        debts = self.debts[resource]
-        for who in self._paying(resource):
+    def _shares(self, resource: str) -> tuple[Share, Share]:
+        """Of the time that those who are busy have, what some and what all lose to the resource."""
+        productive = len(self._runnable())
+        nonidle = productive + len(self.debts[IO].keys() | self.debts[MEMORY].keys())
+        threads = max(min(nonidle, self.nr_cpus), 1)
+        if resource == CPU:  # never full: somebody has the CPU
+            return (min(max(productive - self.nr_cpus, 0), threads), threads), (0, 1)
+        delayed = len(self.debts[resource])
+        return (min(delayed, threads), threads), (min(delayed, max(threads - productive, 0)), threads)
+
+    def _pay(self, debts: dict[int, int], paying: list[int], nanosecs: int) -> None:
+        for who in paying:
             debts[who] -= nanosecs
             if debts[who] <= 0:
                 del debts[who]
@@ -175,6 +208,16 @@ def stall(machine: Machine, nanosecs: int, *resources: str, who: int | None = No
     if nanosecs:
         process = machine.current.pid if who is None else who
         machine.psi.charge(machine.clock.microsecs, process, nanosecs, *resources)
+
+
+def kswapd_lags(machine: Machine) -> bool:
+    """Whether kswapd cannot be as far as it would have to be for whoever acts.
+
+    What one does at once stands for work that takes time, and kswapd has that time, too.
+    """
+    machine.psi.advance(machine.clock.microsecs)
+    busy = machine.psi.owes(KSWAPD) - machine.psi.owes(machine.current.pid)
+    return busy > KSWAPD_LEAD_NANOSECS
 
 
 def trigger_create(

@@ -66,8 +66,10 @@ def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int
     """wake_all_kswapds() for an allocation of `want` pages from any of the nodes.
 
     They run side by side: where files go first, the page cache of all goes before anything of one is
-    swapped out.
+    swapped out. A kswapd that lags behind has not got to it yet.
     """
+    if psi.kswapd_lags(machine):
+        return
     awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
     control = ScanControl(highest_zoneidx, kswapd=True)
     without_swap = replace(control, may_swap=False)
@@ -144,7 +146,8 @@ def _behind(machine: Machine) -> list[Node]:
 
 
 def give_up(machine: Machine, request: page_alloc.Request) -> None:
-    """What MAX_RECLAIM_RETRIES rounds of an allocation leave behind: each woke kswapd in vain."""
+    """What MAX_RECLAIM_RETRIES rounds of an allocation leave behind: all were in vain, kswapd's as well."""
+    _count_stalls(machine, request.highest_zoneidx, MAX_RECLAIM_RETRIES)
     for zone in zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode):
         machine.node(zone.nid).kswapd_failures = MAX_RECLAIM_RETRIES
 
@@ -156,7 +159,8 @@ def kswapd_is_behind(machine: Machine) -> bool:
 
 def recheck(machine: Machine) -> None:
     """kswapd(), awake without anybody's call."""
-    wakeup_all_kswapds(machine)
+    if not psi.kswapd_lags(machine):
+        wakeup_all_kswapds(machine)
     machine.touch()
 
 
@@ -164,15 +168,20 @@ def recheck(machine: Machine) -> None:
 
 
 def try_to_free_pages(machine: Machine, zones: list[Zone], highest_zoneidx: int, want: int) -> int:
-    """Direct reclaim over a zonelist; returns the pages freed."""
+    """Direct reclaim over a zonelist, SWAP_CLUSTER_MAX pages a call; returns the pages freed."""
     if not zones:
         return 0
-    stalled = machine.zone_names[highest_zoneidx].replace("HighMem", "High").upper()
-    machine.count_event(Item[f"ALLOCSTALL_{stalled}"], 1)
     control = ScanControl(highest_zoneidx)
     target = max(SWAP_CLUSTER_MAX, want)
     nodes = dict.fromkeys(machine.node(zone.nid) for zone in zones)
-    return sum(shrink_node(machine, node, control, target) for node in nodes)
+    freed = sum(shrink_node(machine, node, control, target) for node in nodes)
+    _count_stalls(machine, highest_zoneidx, max(freed // SWAP_CLUSTER_MAX, 1))
+    return freed
+
+
+def _count_stalls(machine: Machine, highest_zoneidx: int, calls: int) -> None:
+    stalled = machine.zone_names[highest_zoneidx].replace("HighMem", "High").upper()
+    machine.count_event(Item[f"ALLOCSTALL_{stalled}"], calls)
 
 
 def node_reclaim_allowed(machine: Machine, preferred: Zone, zone: Zone) -> bool:
