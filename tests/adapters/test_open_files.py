@@ -248,7 +248,7 @@ def test_averages_follow_the_stalls(mount: Path) -> None:
     assert numbers("full") == numbers("some")  # kswapd and the hog wait, nobody works
     control(mount, "advance 600")
     assert numbers("some")[:2] == [0, 0]
-    assert numbers("some")[3] > 10_000_000
+    assert numbers("some")[3] > 4_100_000
 
 
 def test_a_new_swap_area_wakes_who_watches_them(mount: Path) -> None:
