@@ -164,6 +164,7 @@ class Feature(Enum):
     KMSG_LINE_WHOLE = ((6, 12), None, None)
     HUGETLB_PREFIX = ((6, 1), None, None)
     PSI_SHORT_WINDOWS = ((6, 12), None, None)
+    PSI_UNPRIVILEGED = ((6, 12), None, None)
     STACK_AUTO_INIT = ((6, 1), None, None)
     VMALLOC_HUGE = ((6, 1), None, Arch.X86_64)
     VMALLOC_HUGE_WHOLE = ((7, 2), None, Arch.X86_64)

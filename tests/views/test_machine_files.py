@@ -1,19 +1,22 @@
 """Files that follow the clock, that take writes, and that must stay cheap on a huge machine."""
 
 import errno
+import os
 import re
 import time
 
 import pytest
 
 from tests import recordings
-from vmfs import capture
+from vmfs import capture, spec
 from vmfs.kernel import Kernel
 from vmfs.mm.machine import Machine
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, MigrateType, zone_names
 from vmfs.mm.snapshot import Hardware, HugePageState, NodeState, Snapshot, ZoneState
 from vmfs.mm.vmstat import Item
 from vmfs.tree import Tree
+from vmfs.tree.boot import booted
+from vmfs.tree.policy import Caller
 from vmfs.views.proc.zoneinfo import zoneinfo
 
 TIB_PAGES = 1 << 28
@@ -132,6 +135,39 @@ def test_pressure_falls_and_its_total_stays(tree):
 )
 def test_pressure_triggers_are_checked(tree, text, error):
     assert failure(tree, "/proc/pressure/memory", text) == error
+
+
+@pytest.mark.parametrize(
+    ("release", "root", "file", "text", "opened", "written"),
+    [
+        ("5.10", True, "cpu", "full 1000 1000000\n", 0, errno.EINVAL),  # there is none yet
+        ("5.10", True, "cpu", "some 1000 1000000\n", 0, 0),
+        ("5.10", True, "memory", "full 1000 1000000\n", 0, 0),
+        ("5.10", False, "memory", "", errno.EACCES, 0),
+        ("6.1", True, "cpu", "full 1000 1000000\n", 0, 0),
+        ("6.1", True, "memory", "some 1000 499999\n", 0, errno.EINVAL),  # half a second at least
+        ("6.1", False, "memory", "", errno.EPERM, 0),
+        ("6.12", True, "memory", "some 1000 2000\n", 0, 0),
+        ("6.12", True, "memory", "some 1000 0\n", 0, errno.EINVAL),
+        ("6.12", False, "memory", "some 1000 1000000\n", 0, errno.EINVAL),  # multiples of two seconds
+        ("6.12", False, "memory", "some 1000 2000000\n", 0, 0),
+        ("7.2", False, "io", "full 1000 4000000\n", 0, 0),
+    ],
+)
+def test_who_may_set_which_trigger_differs_by_release(release, root, file, text, opened, written):
+    tree = booted(spec.load("tiny", kernel=release))
+    caller = Caller(0 if root else 1000, 0 if root else 1000, root=root)
+
+    def attempt(call):
+        try:
+            return call(), 0
+        except OSError as refused:
+            return None, refused.errno
+
+    handle, error = attempt(lambda: tree.open(f"/proc/pressure/{file}", os.O_RDWR, caller))
+    assert error == opened
+    if handle is not None:
+        assert attempt(lambda: handle.write(text.encode(), 0))[1] == written
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import select
 from collections.abc import Callable
-from errno import EBUSY, EINVAL
+from errno import EBUSY, EINVAL, EPERM
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
@@ -41,12 +42,16 @@ def shown(resource: str, *kinds: str) -> Callable[[Machine], str]:
 
 
 class PressureFile(OpenFile):
-    """A descriptor, which may get one trigger."""
+    """A descriptor, which may get one trigger. EPERM for writers whom psi_open() sends away."""
 
-    def __init__(self, machine: Machine, resource: str, opener: Opener) -> None:
+    def __init__(self, machine: Machine, resource: str, kinds: tuple[str, ...], opener: Opener) -> None:
         self._machine = machine
         self._resource = resource
+        self._kinds = kinds
         self._privileged = opener.root
+        writes = opener.flags & os.O_ACCMODE != os.O_RDONLY
+        if writes and not opener.root and not machine.kernel.has(Feature.PSI_UNPRIVILEGED):
+            raise fail(EPERM)
         self._trigger: Trigger | None = None
 
     def write(self, data: bytes, offset: int) -> int:  # noqa: ARG002
@@ -71,7 +76,7 @@ class PressureFile(OpenFile):
             raise fail(EINVAL)
         if not self._privileged and window % UNPRIVILEGED_WINDOW_MICROSECS:
             raise fail(EINVAL)
-        if not found or not 0 < threshold <= window:
+        if not found or found[1].decode() not in self._kinds or not 0 < threshold <= window:
             raise fail(EINVAL)
         return found[1].decode(), threshold, window
 
@@ -92,7 +97,7 @@ class PressureFile(OpenFile):
 
 def pressure(resource: str, mode: int, needs: Feature, *kinds: str) -> File[Machine]:
     def opened(machine: Machine, opener: Opener) -> OpenFile:
-        return PressureFile(machine, resource, opener)
+        return PressureFile(machine, resource, kinds, opener)
 
     return File(resource, shown(resource, *kinds), None, mode, needs, timed=True, open=opened)
 
