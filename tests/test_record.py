@@ -277,6 +277,48 @@ def test_missing_programs_are_named_with_their_packages(monkeypatch, tmp_path):
     )
 
 
+def package(folder: Path, name: str, depends: str, files: dict[str, bytes]) -> Path:
+    """A .deb."""
+    root = folder / name
+    (root / "DEBIAN").mkdir(parents=True)
+    fields = {"Package": name, "Version": "1", "Architecture": "all", "Maintainer": "a", "Description": "b"}
+    control = fields | ({"Depends": depends} if depends else {})
+    (root / "DEBIAN/control").write_text("".join(f"{key}: {value}\n" for key, value in control.items()))
+    for path, content in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(content)
+    subprocess.run(["dpkg-deb", "--build", root, folder], check=True, stdout=subprocess.DEVNULL)
+    return folder / f"{name}_1_all.deb"
+
+
+def kernel_image(version: str) -> bytes:
+    """The header of a bzImage."""
+    head = bytearray(0x400)
+    head[0x202:0x206] = b"HdrS"
+    head[0x20E:0x210] = (0x100).to_bytes(2, "little")
+    head[0x236] = 1
+    return bytes(head[:0x300]) + f"{version} (a@b)\0".encode()
+
+
+def test_a_kernel_is_found_in_the_packages_that_it_is_divided_into(tmp_path):
+    """As Debian does since 7.2; beside the package, or from where apt-get finds them."""
+    modules = "usr/lib/modules/7.2.13-x"
+    package(tmp_path, "linux-binary-7.2.13-x", "", {f"{modules}/vmlinuz": kernel_image("7.2.13-x")})
+    package(tmp_path, "linux-modules-7.2.13-x", "", {f"{modules}/kernel/fs/ext4/ext4.ko": b"ext4"})
+    parts = "linux-base (>= 4), linux-binary-7.2.13-x (= 1), linux-modules-7.2.13-x (= 1)"
+    package(tmp_path, "linux-image-7.2.13-x", parts, {})
+    meta = package(tmp_path, "linux-image-x", "linux-image-7.2.13-x", {})
+    found = linux.find(str(meta), tmp_path / "cache")
+    assert (found.version, found.release, found.is_64_bit) == ("7.2.13-x", "7.2", True)
+    assert (found.modules / "kernel/fs/ext4/ext4.ko").read_bytes() == b"ext4"
+
+
+def test_a_package_without_a_kernel_is_refused(tmp_path):
+    deb = package(tmp_path, "linux-doc", "linux-base", {"usr/share/doc/linux": b""})
+    with pytest.raises(Fault, match="no kernel image in it; accepted"):
+        linux.find(str(deb), tmp_path / "cache")
+
+
 def test_the_script_runs_from_another_folder(tmp_path):
     done = subprocess.run(
         [TOP / "scripts/record", "--kernel", "none.deb"],

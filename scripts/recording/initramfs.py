@@ -41,7 +41,7 @@ def busybox(kernel: linux.Linux, cache: Path) -> Path:
         return Path(installed)
     package = "busybox-static" if kernel.is_64_bit else "busybox-static:i386"
     deb = packages.download(package, cache)
-    tree = packages.unpack(deb, cache / deb.stem, lambda path: path.endswith("bin/busybox"))
+    tree = packages.unpack([deb], cache / deb.stem, lambda path: path.endswith("bin/busybox"))
     return next(tree.rglob("busybox"))
 
 

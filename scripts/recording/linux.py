@@ -17,9 +17,12 @@ MAYBE = ("crc32c_generic",)
 """ext4 asks for it by an alias; since 6.14 it is part of the kernel's library."""
 
 _WANTED = re.compile(
-    r"boot/vmlinuz-.*|(usr/)?lib/modules/[^/]+/(modules\.builtin|kernel/(arch|crypto|fs|lib"
+    r"boot/vmlinuz-.*|(usr/)?lib/modules/[^/]+/(vmlinuz|modules\.builtin|kernel/(arch|crypto|fs|lib"
     r"|drivers/(block|char|virtio))/.*)"
 )
+_PARTS = re.compile(r"linux-(image-.*|(base|binary|modules)-\d.*)")
+"""Packages that a package of a kernel depends on: the newest one, or since 7.2 what one is divided into."""
+
 _OPENED: dict[str, Callable[[bytes], bytes]] = {
     ".ko": bytes,
     ".ko.xz": lzma.decompress,
@@ -55,15 +58,20 @@ def find(kernel: str, cache: Path) -> Linux:
 
 
 def _in_package(deb: Path, cache: Path) -> Linux:
-    """A package without an image depends on the one that has it."""
     packages.need("dpkg-deb")
-    tree = packages.unpack(deb, cache / deb.stem, _WANTED.fullmatch)
-    for image in tree.glob("boot/vmlinuz-*"):
+    tree = packages.unpack(_parts(deb, cache), cache / deb.stem, _WANTED.fullmatch)
+    for image in (*tree.glob("boot/vmlinuz-*"), *tree.glob("usr/lib/modules/*/vmlinuz")):
         return _of_image(image, [tree, tree / "usr"])
-    for name in packages.depends(deb):
-        if name.startswith("linux-image-"):
-            return _in_package(packages.download(name, cache), cache)
     raise Fault(f"{deb.name}: no kernel image in it; accepted: a package linux-image-*")
+
+
+def _parts(deb: Path, cache: Path) -> list[Path]:
+    """A package and those that belong to it: files beside it, or else from where apt-get finds them."""
+    parts = [deb]
+    for name in filter(_PARTS.fullmatch, packages.depends(deb)):
+        beside = sorted(deb.parent.glob(f"{name}_*.deb"))
+        parts += _parts(beside[-1] if beside else packages.download(name, cache), cache)
+    return parts
 
 
 def _of_image(image: Path, roots: list[Path]) -> Linux:

@@ -60,20 +60,25 @@ def depends(deb: Path) -> list[str]:
     return [part.split()[0] for part in field.replace("|", ",").split(",") if part.strip()]
 
 
-def unpack(deb: Path, into: Path, wanted: Callable[[str], object]) -> Path:
-    """Those regular files of a .deb whose path (without "./") is wanted; done once."""
+def unpack(debs: list[Path], into: Path, wanted: Callable[[str], object]) -> Path:
+    """Those regular files of some .debs whose path (without "./") is wanted; done once."""
     if not into.exists():
         fresh = into.with_name(into.name + f".{os.getpid()}")
-        with (
-            subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as source,
-            tarfile.open(fileobj=source.stdout, mode="r|") as tar,
-        ):
-            for member in tar:
-                path = member.name.removeprefix("./")
-                if member.isreg() and wanted(path):
-                    target = fresh / path
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.write_bytes(tar.extractfile(member).read())
-        fresh.mkdir(exist_ok=True)
+        fresh.mkdir(parents=True)
+        for deb in debs:
+            _unpack(deb, fresh, wanted)
         fresh.rename(into)
     return into
+
+
+def _unpack(deb: Path, into: Path, wanted: Callable[[str], object]) -> None:
+    with (
+        subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as source,
+        tarfile.open(fileobj=source.stdout, mode="r|") as tar,
+    ):
+        for member in tar:
+            path = member.name.removeprefix("./")
+            if member.isreg() and wanted(path):
+                target = into / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(tar.extractfile(member).read())
