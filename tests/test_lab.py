@@ -73,8 +73,29 @@ def check_huge_pages(texts: list[str]) -> None:
     assert labelled(texts[3], "HugePages_Free") == labelled(texts[3], "HugePages_Total") == [1024]
     assert texts[4] == "512\n512\n"
     assert "hugetlbfs" in texts[5]
-    assert labelled(texts[7], "HugePages_Free") == [24]
-    assert texts[8].endswith("not as many free huge pages\nexit 1\n")
+    assert re.findall(r"^none (\S+) hugetlbfs \S*pagesize=(\d+)M", texts[6], re.MULTILINE) == [
+        ("/dev/hugepages", "2"),
+        ("/dev/hugepages-1G", "1024"),
+    ]
+    assert [int(line.split()[-1]) for line in texts[7].splitlines()] == [2 << 20, 1 << 30]
+    pools = [(labelled(t, "HugePages_Free")[0], labelled(t, "HugePages_Rsvd")[0]) for t in (
+        texts[9], texts[11], texts[14], texts[19],
+    )]  # fmt: skip
+    assert pools == [(1024, 200), (974, 150), (954, 130), (1024, 0)]
+    assert texts[12].startswith("100M")
+    assert "Cannot allocate memory\nexit 1" in texts[15]
+    assert labelled(texts[17], "HugePages_Free") == [984]
+    huge_pages_and_the_tlb(texts)
+
+
+def huge_pages_and_the_tlb(texts: list[str]) -> None:
+    assert labelled(texts[22], "HugePages_Free") == [24]
+    misses = {line.split()[1]: line for line in texts[23].splitlines() if re.match(r" +\d+ \w+ ", line)}
+    assert " 0.00% " in misses["vm"]
+    assert " 99.22% " in misses["small"]  # all but 2048 entries of 262,144
+    few, many = (int(n) for n in re.findall(r'"page_table_bytes": (\d+)', texts[24]))
+    assert few < 5 * 4096 < 512 * 4096 < many
+    assert texts[26].endswith("not as many free huge pages\nexit 1\n")
 
 
 def check_fragmentation(texts: list[str]) -> None:
