@@ -1,8 +1,11 @@
 """Scenarios: the ready ones hold, wrong ones are refused by line and key, and a life can be cut anywhere."""
 
 import csv
+import os
+import pty
 import re
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -243,18 +246,51 @@ def test_the_command_records_and_exits_by_what_was_found(tmp_path):
     )
 
 
-def test_parquet_is_written_or_its_absence_said(tmp_path):
+def test_parquet_holds_the_same_samples(tmp_path):
+    from pyarrow import parquet
+
+    table, text = tmp_path / "samples.parquet", tmp_path / "samples.csv"
+    for file in (table, text):
+        vmfs(
+            "scenario", "run", "leak", "--record", str(file), "--interval", "60", "--field", "change MemFree"
+        )
+    columns = parquet.read_table(table).to_pydict()
+
+    assert list(columns) == ["seconds", "change MemFree"]
+    assert columns["seconds"] == [60.0 * i for i in range(11)]
+    rows = csv.DictReader(text.read_text().splitlines())
+    assert columns["change MemFree"] == [int(row["change MemFree"]) for row in rows]
+
+
+def test_without_pyarrow_parquet_is_refused_before_anything_runs(tmp_path):
+    (tmp_path / "pyarrow.py").write_text("raise ImportError\n")
     file = tmp_path / "samples.parquet"
     done = subprocess.run(
-        [*VMFS, "scenario", "run", "leak", "--record", str(file)], capture_output=True, text=True
+        [*VMFS, "scenario", "run", "leak", "--record", str(file)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"},
     )
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        assert done.returncode == 1
-        assert done.stderr == f"vmfs: scenario: {file}: Parquet needs pyarrow: pip install 'vmfs[parquet]'\n"
-    else:
-        assert parquet.read_table(file).column("seconds").to_pylist()[:2] == [0.0, 5.0]
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"vmfs: scenario: {file}: Parquet needs pyarrow: pip install 'vmfs[parquet]'\n"
+
+
+def test_a_terminal_gets_a_progress_bar():
+    ours, its = pty.openpty()
+    command = [*VMFS, "scenario", "run", "leak"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=its) as process:
+        os.close(its)
+        seen = b""
+        with suppress(OSError):  # EIO: nobody has the terminal open any more
+            while piece := os.read(ours, 4096):
+                seen += piece
+        os.close(ours)
+        assert process.stdout.read() == b"leak: 600 s on tiny, 6 of 6 as expected\n"
+
+    assert b"simulated  [-" in seen
+    assert b"  300/600" in seen
+    assert b"#]  600/600" in seen
 
 
 def test_list_and_show():

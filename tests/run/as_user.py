@@ -37,7 +37,7 @@ def main() -> None:
 def import_everything() -> None:
     import logging.handlers  # noqa: F401
 
-    from vmfs import spec
+    from vmfs import scenario, spec
     from vmfs.tree.boot import booted
 
     for room in ROOMS:
@@ -47,6 +47,7 @@ def import_everything() -> None:
                 importlib.import_module(module.name)
     for name in spec.builtin():
         spec.load(name)
+    scenario.load("leak")
     booted(spec.load("tiny")).read("/proc/meminfo")
 
 

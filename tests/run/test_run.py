@@ -101,6 +101,13 @@ def test_standard_input_and_output_pass_through() -> None:
     assert (done.stdout, done.stderr) == ("in\n", "err\n")
 
 
+def test_a_command_lives_through_a_scenario() -> None:
+    script = "for s in 60 540; do echo advance $s > $VMFS_ROOT/vmfs/ctl; grep oom_kill /proc/vmstat; done"
+    done = vmfs("run", "--scenario", "leak", "--clock", "manual", "--", "sh", "-c", script)
+
+    assert done.stdout == "oom_kill 0\noom_kill 1\n", done.stderr
+
+
 def test_options_after_the_command_are_the_commands() -> None:
     assert vmfs("run", "--machine", "tiny", "echo", "--machine", "-h").stdout == "--machine -h\n"
 

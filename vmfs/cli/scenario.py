@@ -103,7 +103,7 @@ def _live(
             following = min(count * piece, duration)
             tree.tick(following - done)
             if bar is not None:
-                bar.update(following - done)
+                bar.update(int(following) - int(done))
             done, count = following, count + 1
             if samples:
                 samples.take(timetable, tree)
