@@ -8,7 +8,7 @@ import numpy as np
 
 from vmfs.kernel import Kernel
 from vmfs.mm.buddy import Buddy
-from vmfs.mm.extents import Extents
+from vmfs.mm.extents import Extents, distinct
 from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.layout import LayoutError, lay_out, reserved_first
 from vmfs.mm.lru import Batch, Lru, LruVec, Use, split
@@ -123,7 +123,7 @@ def _scattered_last(buddy: Buddy, used: Extents) -> Extents:
     pieces = used.chopped(size)
     if not len(pieces.start):
         return used
-    partial = np.unique(buddy.small_free().chopped(size).start // size)
+    partial = distinct(buddy.small_free().chopped(size).start // size)
     last = np.isin(pieces.start // size, partial) & (buddy.types_of(pieces.start) == MigrateType.MOVABLE)
     return Extents.concat([pieces.select(~last).coalesced(), pieces.select(last).coalesced()])
 

@@ -130,7 +130,8 @@ def _edge_blocks(buddy: Buddy, used: _Used, order: int) -> Pfns:
 
 def _place_at(buddy: Buddy, used: _Used, order: int, migratetype: MigrateType, starts: Pfns) -> None:
     if len(starts):
-        used.small[order] = [np.setdiff1d(np.concatenate(used.small[order]), starts)]
+        have = np.sort(np.concatenate(used.small[order]))
+        used.small[order] = [have[~np.isin(have, starts)]]
         buddy.add(starts, order, migratetype)
 
 
