@@ -86,6 +86,7 @@ def test_the_exit_status_is_the_commands(script: str, status: int) -> None:
     ("program", "status", "why"),
     [
         ("no-such-command", 127, "command not found"),
+        ("", 127, "command not found"),
         ("/no/such/command", 127, "No such file or directory"),
         ("/etc/passwd", 126, "Permission denied"),
         ("/etc", 126, "Permission denied"),
@@ -93,7 +94,7 @@ def test_the_exit_status_is_the_commands(script: str, status: int) -> None:
 )
 def test_what_cannot_be_executed(program: str, status: int, why: str) -> None:
     done = vmfs("run", "--machine", "tiny", "--", program)
-    assert (done.returncode, done.stderr) == (status, f"vmfs: run: {program}: {why}\n")
+    assert (done.returncode, done.stderr) == (status, f"vmfs: run: {program or repr('')}: {why}\n")
 
 
 def test_standard_input_and_output_pass_through() -> None:
@@ -257,6 +258,11 @@ def test_what_is_not_the_machines_stays_the_hosts() -> None:
     ]
 
 
+def test_processes_were_started_when_they_were() -> None:
+    started = subprocess.run(["ps", "-o", "lstart=", "-p", "1"], capture_output=True, text=True).stdout
+    assert output("ps -o lstart= -p 1", machine="tiny") == started
+
+
 def test_control_lines_need_no_address() -> None:
     shown = output(
         "echo 'start hog anon=50M' > $VMFS_ROOT/vmfs/ctl; cat $VMFS_ROOT/vmfs/ctl; cat /proc/meminfo",
@@ -339,12 +345,40 @@ def test_policies_and_faults(options: tuple[str, ...], script: str, errno: str) 
 
 
 @pytest.mark.parametrize(
-    "option", ["--fail=/proc/meminfo=EBOGUS", "--policy=bogus", "--hide=meminfo", "--garble=x"]
+    ("option", "why"),
+    [
+        ("--fail=/proc/meminfo=EBOGUS", "no errno"),
+        ("--fail=/proc/meminfo", "not PATH=ERRNO"),
+        ("--policy=bogus", "no policy"),
+        ("--hide=meminfo", "starts with /"),
+        ("--hide=/proc", "needs"),
+        ("--hide=/proc/self", "needs"),
+        ("--hide=/sys/fs", "needs"),
+        ("--garble=x", "starts with /"),
+        ("--only=meminfo", "no such file"),
+        ("--only=/proc/nosuch", "no such file"),
+        ("--only=", "no such file"),
+        ("--only=/", "needs"),
+        ("--only=/proc", "needs"),
+        ("--only=/proc/self", "needs"),
+        ("--join=1", "--machine and --join exclude each other"),
+    ],
 )
-def test_a_wrong_rule_is_wrong_usage(option: str) -> None:
+def test_a_wrong_option_is_wrong_usage(option: str, why: str) -> None:
     done = vmfs("run", "--machine", "tiny", option, "true")
     assert done.returncode == 2
+    assert why in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_pattern_names_many_and_a_slash_at_the_end_none_else() -> None:
+    shown = output("cat /proc/version; grep -c '^Node' /proc/zoneinfo", "--only", "/proc/*info")
+    assert shown.startswith(Path("/proc/version").read_text())
+    assert int(shown.splitlines()[-1]) == len(list(twin().machine.zones()))
+    hidden = output(
+        "ls -d /proc/meminfo /sys/kernel/mm 2>&1 || true", "--hide", "/proc/mem*/", "--hide=/sys/kernel/mm/"
+    )
+    assert hidden.count("No such file or directory") == 2
 
 
 def test_user_is_who_called() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-from tests.run.running import MACHINE, output
+from tests.run.running import ENVIRONMENT, MACHINE, REPOSITORY, command, output
 from vmfs import spec
 
 MB = 1 << 20
@@ -98,3 +100,31 @@ def test_spare_processes_are_not_seen() -> None:
     shown = on_tasks(f"S=$({spare}); echo $S; for p in $S; do ps -p $p; done; true").splitlines()
     assert len(shown[0].split()) >= 16
     assert all("PID" in row for row in shown[1:])
+
+
+def test_what_looks_at_every_process_takes_spare_ones_for_ended() -> None:
+    look = (
+        "import psutil; print([p.name() for p in psutil.process_iter(['memory_info']) if p.name() == 'hog'])"
+    )
+    shown = on_tasks(HOG + f'/usr/bin/python3 -c "{look}"')
+    assert shown == "['hog']\n"
+
+
+ADOPT = """
+import ctypes, os, subprocess, sys, time
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: whoever loses its parent is ours, as of process 1
+subprocess.run(sys.argv[1:], check=True)
+try:
+    print("left", os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print("none")
+"""
+
+
+def test_none_is_left_not_even_dead() -> None:
+    script = START + "P=$(ctl start hog anon=1M); ctl start other anon=1M; ctl stop $P"
+    run = command("run", "--machine", "tiny", "--tasks", "sh", "-c", script)
+    done = subprocess.run(
+        [sys.executable, "-c", ADOPT, *run], env=ENVIRONMENT, cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert (done.stdout.splitlines()[-1], done.stderr) == ("none", "")

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from errno import ENOENT
+from errno import ESRCH
+from pathlib import Path
 from stat import S_IFDIR, S_IFREG
 from typing import Any
 
@@ -24,6 +25,11 @@ TASK = re.compile(r"/vmfs/task\.([1-9]\d*)(/.*)?")
 KEEPER = "/vmfs/keeper"
 
 OnTasks = Callable[[Iterable[int]], None]
+
+
+def boot_time() -> int:
+    """Of the host, in seconds since the epoch."""
+    return int(re.findall(r"^btime (\d+)$", Path("/proc/stat").read_text(), re.MULTILINE)[0])
 
 
 class KeeperLines:
@@ -46,6 +52,8 @@ class RunAdapter(Adapter):
 
     def __init__(self, tree: Tree, root: str, ready: Callable[[], None], on_tasks: OnTasks | None) -> None:
         super().__init__(tree, root, ready)
+        # with /proc/uptime, which stays the host's, it says when a process was started
+        tree.machine.cpu_stat.btime = boot_time()
         self._on_tasks = on_tasks
         self._told: tuple[int, int] | None = None
 
@@ -103,5 +111,5 @@ class RunAdapter(Adapter):
         if found is None:
             return super()._path(path)
         if int(found[1]) not in self._tree.machine.tasks:
-            raise error(ENOENT)
+            raise error(ESRCH)  # as of a process that has ended: psutil takes ENOENT for a fault
         return f"/proc/{found[1]}{found[2] or ''}"

@@ -105,7 +105,9 @@ def rule_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _rule(kind: str, text: str) -> Rule:
-    path, _, value = text.rpartition("=") if kind in ("policy", "fail") else (text, "", "")
+    path, equals, value = text.rpartition("=") if kind in ("policy", "fail") else (text, "", "")
+    if kind == "fail" and not equals:
+        raise click.BadParameter(f"{text!r} is not PATH=ERRNO", param_hint="'--fail'")
     return Rule(kind, path or "/" if kind == "policy" else path, value)
 
 

@@ -5,6 +5,7 @@ over the host's files. So the daemon never reads its own.
 """
 
 from vmfs.namespace.launch import enter, run
+from vmfs.namespace.paths import WrongPath
 from vmfs.namespace.spaces import NamespaceError
 
-__all__ = ["NamespaceError", "enter", "run"]
+__all__ = ["NamespaceError", "WrongPath", "enter", "run"]

@@ -96,11 +96,12 @@ class Keeper:
         self._poll = select.poll()
         self._events: dict[int, Callable[[int], None]] = {}
         self._answers: Answers | None = None
+        self._placeholders: Placeholders | None = None
         self._watch(lifeline, lambda _: self._forget(lifeline))
         self._watch(run.entrance.fileno(), self._open)
         if bell := run.bell:
-            placeholders = Placeholders(run.machine, self._watch, self._forget)
-            self._watch(bell.fileno(), lambda _: placeholders.changed(door.numbers(bell)))
+            shown = self._placeholders = Placeholders(run.machine, self._watch, self._forget)
+            self._watch(bell.fileno(), lambda _: shown.changed(door.numbers(bell)))
 
     def let_go_of_files(self) -> None:
         """The command's own: a reader of its output waits for the last who might write."""
@@ -121,10 +122,12 @@ class Keeper:
         """End whoever is left, serving them to the last."""
         for number, seconds in LEAVE:
             if not inside.signal(number):
-                return
+                break
             end = time.monotonic() + seconds
             while inside.processes() and time.monotonic() < end:
                 self._turn(TURN_SECONDS)
+        if self._placeholders:
+            self._placeholders.end()
 
     def _turn(self, seconds: float | None = None) -> None:
         for file, event in self._poll.poll(seconds and seconds * 1000):

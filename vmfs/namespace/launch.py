@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import glob
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from vmfs.namespace import base, cpusets, doctor, door, keeper, seccomp, spaces, syscalls
+from vmfs.namespace import base, cpusets, doctor, door, keeper, paths, seccomp, spaces, syscalls
 from vmfs.namespace.answers import ANSWERED
 from vmfs.namespace.cover import Cover
 from vmfs.namespace.inside import namespace_of
@@ -37,15 +36,15 @@ def run(
     command: Sequence[str],
     start_daemon: StartDaemon,
     *,
-    only: Sequence[str] = (),
-    hide: Sequence[str] = (),
+    only: tuple[str, ...] = (),
+    hide: tuple[str, ...] = (),
     as_caller: bool = False,
     answer_calls: bool = True,
     show_tasks: bool = False,
     log_to: Callable[[], None] = lambda: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> int:
-    """The exit status of `command`. NamespaceError: it could not be run.
+    """The exit status of `command`. NamespaceError: it could not be run; WrongPath: for wrong usage.
 
     `only` are laid over instead of all there is; what `hide`'s patterns match is taken from the host.
     `show_tasks`: the machine's tasks are processes. `log_to` is called in the keeper when it begins.
@@ -135,13 +134,11 @@ def _is_open(file: int) -> bool:
     return True
 
 
-def _cover(machine: str, only: Sequence[str], hide: Sequence[str], warn: Callable[[str], None]) -> None:
+def _cover(machine: str, only: tuple[str, ...], hide: tuple[str, ...], warn: Callable[[str], None]) -> None:
     cover = Cover(machine)
-    for path in only:
-        if not cover.has(path) or Path(machine + path).is_symlink():
-            raise NamespaceError(f"--only {path}: the machine has no such file or directory")
-    cover.vanish(_not_there(cover, only or KERNEL_TARGETS, hide))
-    cover.lay_over(only or KERNEL_TARGETS + EXTRA_TARGETS)
+    chosen = paths.to_lay_over(machine, only)
+    cover.vanish(_not_there(cover, chosen or KERNEL_TARGETS, paths.to_hide(hide)))
+    cover.lay_over(chosen or KERNEL_TARGETS + EXTRA_TARGETS)
     if not only:
         cpusets.lay_over(cover)
     cover.seal()
@@ -149,11 +146,11 @@ def _cover(machine: str, only: Sequence[str], hide: Sequence[str], warn: Callabl
         warn(f"the kernel of this host lacks {', '.join(missing)}, and nobody can add a name to /proc")
 
 
-def _not_there(cover: Cover, targets: Sequence[str], hide: Sequence[str]) -> list[str]:
+def _not_there(cover: Cover, targets: Sequence[str], hidden: set[str]) -> list[str]:
     """What the host has and the machine has not: for want of it, or since it is hidden."""
-    hidden = {found for pattern in hide for found in glob.glob(pattern)} - set(targets)  # noqa: PTH207
     below = tuple(f"{target}/" for target in targets)
-    return [t for t in (*targets, *hidden) if not cover.has(t) and not t.startswith(below)]
+    every = (*targets, *sorted(hidden - set(targets)))
+    return [t for t in every if not cover.has(t) and not t.startswith(below)]
 
 
 def _command(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -44,6 +45,14 @@ class Placeholders:
         self._tasks = tasks & (self._tasks | self._spare)
         self._spare -= self._tasks
         self._refill()
+
+    def end(self) -> None:
+        """Let none be left, not even dead: process 1 of a container may not care for them."""
+        for pid in self._tasks | self._spare:
+            _kill(pid)
+        with suppress(ChildProcessError):  # those of tasks that ended just now are among them
+            while True:
+                os.waitpid(-1, 0)
 
     def _refill(self) -> None:
         fresh = [_fork() for _ in range(SPARE - len(self._spare))]

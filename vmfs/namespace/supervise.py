@@ -80,13 +80,15 @@ def _execute(
         _exec(command)
     except OSError as fault:
         known = {ENOENT: "command not found" if "/" not in command[0] else None}
-        _say(command[0], known.get(fault.errno or 0) or str(fault.strerror))
+        _say(command[0] or "''", known.get(fault.errno or 0) or str(fault.strerror))
         status = NOT_FOUND if fault.errno in (ENOENT, ENOTDIR) else NOT_EXECUTABLE
     finally:
         os._exit(status)
 
 
 def _exec(command: Sequence[str]) -> NoReturn:
+    if not command[0]:  # os.execvp() takes it for a mistake of ours
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
     try:
         os.execvp(command[0], list(command))  # noqa: S606 # a command is what we are here for
     except OSError as fault:

@@ -62,8 +62,9 @@ class Rules:
             raise ValueError(f"{value!r} is no policy: {', '.join(POLICIES)}")
         if kind == "fail" and value not in errno.errorcode.values():
             raise ValueError(f"{value!r} is no errno: a name such as EIO is meant")
-        below = translate(f"{pattern.rstrip('/')}/*")
-        self._rules.append(Rule(kind, pattern, value, re.compile(f"{translate(pattern)}|{below}")))
+        name = pattern.rstrip("/")
+        pathnames = re.compile(f"{translate(name or '/')}|{translate(f'{name}/*')}")
+        self._rules.append(Rule(kind, pattern, value, pathnames))
 
     def remove(self, pattern: str) -> int:
         """Forget the rules with this very pattern, with "/" all; returns how many there were."""
