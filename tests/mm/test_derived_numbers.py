@@ -201,3 +201,10 @@ def test_disabling_huge_pages_lowers_min_free_kbytes_but_not_below_what_was_aske
     machine.sysctl.min_free_kbytes = machine.sysctl.user_min_free_kbytes = 80000
     wmark.set_recommended_min_free_kbytes(machine, thp_enabled=False)
     assert machine.sysctl.min_free_kbytes == 80000
+
+
+@pytest.mark.parametrize("name", recordings.names())
+def test_a_written_min_free_kbytes_is_told_from_the_kernels_own(name):
+    booted, written = recordings.steps(recordings.load(name))[:2]
+    assert not wmark.is_min_free_kbytes_of_users(recorded.machine_at(booted))
+    assert wmark.is_min_free_kbytes_of_users(recorded.machine_at(written))

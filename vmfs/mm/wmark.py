@@ -130,8 +130,7 @@ def is_buffer_zone(zone: Zone) -> bool:
 
 def calculate_min_free_kbytes(machine: Machine) -> None:
     """The default by memory size, unless the administrator once wrote a larger number."""
-    lowmem_kbytes = nr_free_buffer_pages(machine) << KBYTES_SHIFT
-    wanted = isqrt(lowmem_kbytes * 16)
+    wanted = _min_free_kbytes_for(nr_free_buffer_pages(machine))
     preferred = machine.sysctl.user_min_free_kbytes
     if wanted > preferred:
         lowest, highest = MIN_FREE_KBYTES_RANGE
@@ -148,15 +147,35 @@ def set_recommended_min_free_kbytes(machine: Machine, *, thp_enabled: bool) -> N
     transparent_hugepage/enabled; the kernel logs when it overrides an administrator's number.
     """
     if thp_enabled:
-        pageblock_pages = 1 << machine.kernel.pageblock_order
-        zones = sum(zone.populated and is_buffer_zone(zone) for _, zone in machine.zones())
-        pages = pageblock_pages * zones * (2 + MIGRATE_PCPTYPES * MIGRATE_PCPTYPES)
-        _raise_min_free_kbytes(machine, min(pages, nr_free_buffer_pages(machine) // 20) << KBYTES_SHIFT)
+        _raise_min_free_kbytes(machine, _recommended_min_free_kbytes(machine, nr_free_buffer_pages(machine)))
     elif machine.kernel.has(Feature.THP_OFF_LOWERS_MIN_FREE):
         calculate_min_free_kbytes(machine)
     else:
         return
     setup_per_zone_wmarks(machine)
+
+
+def _min_free_kbytes_for(lowmem_pages: int) -> int:
+    return isqrt((lowmem_pages << KBYTES_SHIFT) * 16)
+
+
+def _recommended_min_free_kbytes(machine: Machine, lowmem_pages: int) -> int:
+    pageblock_pages = 1 << machine.kernel.pageblock_order
+    zones = sum(zone.populated and is_buffer_zone(zone) for _, zone in machine.zones())
+    pages = pageblock_pages * zones * (2 + MIGRATE_PCPTYPES * MIGRATE_PCPTYPES)
+    return min(pages, lowmem_pages // 20) << KBYTES_SHIFT
+
+
+def is_min_free_kbytes_of_users(machine: Machine) -> bool:
+    """Whether the number is far from all that the kernel comes to by itself, so that one was written.
+
+    The kernel subtracts high watermarks that are not known any more, at most a twentieth.
+    """
+    lowmem_pages = sum(zone.managed_pages for _, zone in machine.zones() if is_buffer_zone(zone))
+    lowest, highest = MIN_FREE_KBYTES_RANGE
+    default = max(lowest, min(_min_free_kbytes_for(lowmem_pages), highest))
+    own = (default, _recommended_min_free_kbytes(machine, lowmem_pages))
+    return not any(kbytes * 19 // 20 <= machine.sysctl.min_free_kbytes <= kbytes for kbytes in own)
 
 
 def _raise_min_free_kbytes(machine: Machine, kbytes: int) -> None:

@@ -34,6 +34,8 @@ def restore(machine: Machine, snapshot: Snapshot) -> None:
         zone.watermark_boost = boost
         if state.pageset is not None:
             zone.pageset_batch, zone.pageset_high_min, zone.pageset_high_max = state.pageset
+    if wmark.is_min_free_kbytes_of_users(machine):
+        machine.sysctl.user_min_free_kbytes = machine.sysctl.min_free_kbytes
     if any(boosts) and snapshot.mem_available is not None:
         _choose_totalreserve(machine, snapshot.mem_available)
 

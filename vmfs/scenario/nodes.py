@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import yaml
 
 from vmfs.scenario.model import ScenarioError
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 70  # of a file that is no scenario at all
 
 Reader = Callable[["Node"], Any]
 MOST_DEPTH = 20
@@ -99,7 +103,7 @@ def at(key: str, read: Reader, node: Node) -> Any:
 def shown(node: Node) -> str:
     if isinstance(node.value, (dict, list)):
         return "keys" if isinstance(node.value, dict) else "a list"
-    return repr(node.value)
+    return _SHORT.repr(node.value)
 
 
 def words(node: Node) -> str:
