@@ -46,7 +46,7 @@ operations = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(operations)
 def test_lists_are_those_of_the_free_frames(steps):
     buddy, owned, free = empty_zone(), [], set(range(START, START + PAGES))

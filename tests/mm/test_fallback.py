@@ -31,7 +31,7 @@ def pageblocks(area):
     return [area.nr_pageblocks(t) for t in MigrateType]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.sampled_from(TYPES),
     st.sampled_from(TYPES),

@@ -46,6 +46,20 @@ def test_the_trees_remember_only_so_many_reclaimed_pages():
     assert nodes.active_objs - before < 100
 
 
+def test_nodes_of_shadows_are_counted_until_there_are_too_many():
+    machine = tiny()
+    counts = []
+    while not machine.global_page_state(Item.WORKINGSET_NODERECLAIM):
+        machine.read_files(2 * machine.totalram_pages, 10)
+        counts.append(machine.global_page_state(Item.WORKINGSET_NODES))
+
+    assert counts[:-1] == sorted(counts[:-1])
+    assert counts[0] > machine.totalram_pages // 2 // XA_CHUNK_SIZE
+    assert counts[-1] < counts[-2]
+    machine.drop_caches(3)
+    assert machine.global_page_state(Item.WORKINGSET_NODES) < 100
+
+
 @pytest.mark.parametrize("verb", ["read_files", "write_files"])
 def test_more_files_than_the_caches_hold(verb):
     machine = tiny()

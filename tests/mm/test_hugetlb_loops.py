@@ -118,5 +118,5 @@ class HugePages(RuleBasedStateMachine):
             assert file.reserved.pages == len(reserved)
 
 
-HugePages.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+HugePages.TestCase.settings = settings(max_examples=150, stateful_step_count=25)
 TestHugePages = HugePages.TestCase

@@ -5,6 +5,7 @@ import pytest
 from tests.small_machine import NODE_PAGES, small_machine
 from vmfs.mm.check import check
 from vmfs.mm.page_alloc import OutOfMemory
+from vmfs.mm.vmstat import Item
 
 AREA = 1 << 12
 
@@ -75,6 +76,22 @@ def test_an_area_comes_back_whole():
     assert [area.name for area in machine.swap_areas] == ["/more"]
     assert task.swap + other.swap == used(machine)[0]
     check(machine)
+
+
+@pytest.mark.parametrize(("page_cluster", "ahead"), [(3, 7 / 8), (0, 0)])
+def test_what_comes_back_is_a_refault_that_readahead_was_faster_with(page_cluster, ahead):
+    """The recordings' step 38: as many refaults as pages, and 84 to 87 % of them read ahead."""
+    machine = machine_with([None], release=(6, 1))
+    machine.set_sysctl("page_cluster", page_cluster)
+    task = fill(machine, AREA // 2)
+    swapped = task.swap
+    machine.swapon(2 * AREA, "/more")
+    machine.swapoff("/swap0")
+
+    assert machine.event(Item.PSWPIN) == swapped > 0
+    assert machine.global_page_state(Item.WORKINGSET_REFAULT_ANON) == machine.event(Item.PSWPIN)
+    assert machine.event(Item.SWAP_RA) == machine.event(Item.SWAP_RA_HIT)
+    assert machine.event(Item.SWAP_RA) == pytest.approx(machine.event(Item.PSWPIN) * ahead, abs=64)
 
 
 def test_what_does_not_fit_leaves_the_area_where_it_was():

@@ -23,6 +23,7 @@ SECTORS_PER_PAGE = 8
 FILES_PER_DIRECTORY = 250
 INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
 SHORTEST_LAP = 1024  # pages
+READAHEAD_PAGES = 32  # VM_READAHEAD_PAGES: what a fault in a mapped file reads at once
 
 
 def read(machine: Machine, pages: int, files: int, nid: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, psi
+from vmfs.mm import filemap, lru, page_alloc, psi, workingset
 from vmfs.mm.lru import Batch, Use
 from vmfs.mm.vmstat import Item
 
@@ -41,6 +41,15 @@ def _swap_in(machine: Machine, use: Use, task: Task | None, pages: int) -> None:
         batch = Batch(use, extents, task)
         filemap.charge(machine, node, batch, batch.pages)
         lru.add(node, zone, machine.new_anon_list, batch)
+        workingset.refault_anon(machine, node, batch.pages)
+    _count_readahead(machine, pages)
     machine.count_event(Item.PSWPIN, pages)
     machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
     psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO)
+
+
+def _count_readahead(machine: Machine, pages: int) -> None:
+    """swapin_readahead(): all but the first page of each cluster come before they are asked for."""
+    ahead = pages - -(-pages >> machine.sysctl.page_cluster)
+    machine.count_event(Item.SWAP_RA, ahead)
+    machine.count_event(Item.SWAP_RA_HIT, ahead)

@@ -118,7 +118,7 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None, stolen: 
     if name == "dentry":
         machine.vfs.unused_dentries -= count
     elif name == workingset.NODES:
-        machine.vfs.trees.shadows -= count * workingset.XA_CHUNK_SIZE
+        workingset.shadow_lru_isolate(machine, count)
     elif name == "ext4_inode_cache":
         freed += _inodes_gone(machine, count, node, stolen)
     return freed

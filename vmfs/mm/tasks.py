@@ -190,6 +190,7 @@ def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
             _fault_node(machine, task, use, nid, share)
     psi.stall(machine, pages * psi.FAULT_NANOSECS, psi.CPU)
     if use is Use.FILE:
+        machine.count_event(Item.PGMAJFAULT, -(-pages // filemap.READAHEAD_PAGES))
         machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
         psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vmfs.mm.mmzone import Node
+from vmfs.mm.vmstat import Item
+
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
@@ -17,7 +20,9 @@ MOST_SHADOW_NODES = 8  # one for so many pages: 1 << (XA_CHUNK_SHIFT - 3)
 class Trees:
     """Slots in use: cached pages of files longer than a page, and shadows of reclaimed ones.
 
-    Nodes are taken to be full, and to hold either pages or shadows.
+    Nodes are taken to be full, and to hold either pages or shadows. They are counted where files are
+    read by default, wherever they are. A file that is read after its pages were reclaimed is another
+    one here: no page of a file comes back as a refault.
     """
 
     pages: int = 0
@@ -59,15 +64,41 @@ def eviction(machine: Machine, pages: int, left: int) -> None:
     trees = machine.vfs.trees
     gone = trees.pages * pages // max(pages + left, 1)
     trees.pages -= gone
-    trees.shadows += gone
+    _count_shadows(machine, gone)
 
 
 def forget(machine: Machine, part: int, whole: int) -> None:
     """clear_shadow_entry(): that part of the files is gone, with all their shadows."""
     trees = machine.vfs.trees
     before = trees.nodes
-    trees.shadows -= trees.shadows * part // max(whole, 1)
+    _count_shadows(machine, -(trees.shadows * part // max(whole, 1)))
     machine.cache_free(NODES, before - trees.nodes)
+
+
+def _count_shadows(machine: Machine, slots: int) -> None:
+    """Shadows come or go, and the nodes that hold nothing else are counted: workingset_update_node()."""
+    trees = machine.vfs.trees
+    before = trees.shadows // XA_CHUNK_SIZE
+    trees.shadows += slots
+    node = machine.node(machine.default_nid)
+    node.mod_state(Item.WORKINGSET_NODES, trees.shadows // XA_CHUNK_SIZE - before)
+
+
+def shadow_lru_isolate(machine: Machine, nodes: int) -> None:
+    """The shrinker has freed nodes of shadows."""
+    _count_shadows(machine, -nodes * XA_CHUNK_SIZE)
+    machine.node(machine.default_nid).mod_state(Item.WORKINGSET_NODERECLAIM, nodes)
+
+
+def refault_anon(machine: Machine, node: Node, pages: int) -> None:
+    """workingset_refault() of pages that come back from swap to a node.
+
+    With lru_gen only those count that were on the same node before. That is not kept: they are taken
+    to have been on all nodes alike.
+    """
+    if machine.lru_gen.enabled:
+        pages = pages * node.managed_pages // max(machine.totalram_pages, 1)
+    node.mod_state(Item.WORKINGSET_REFAULT_ANON, pages)
 
 
 def count_shadow_nodes(machine: Machine) -> int:
