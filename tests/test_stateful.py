@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from vmfs import boot, spec
 from vmfs.mm import state
 from vmfs.mm.check import check
+from vmfs.mm.hugetlbfs import NoHugePages
 from vmfs.mm.machine import Machine
+from vmfs.mm.mempolicy import BIND, INTERLEAVE, PREFERRED
 from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.tree import Tree
 
@@ -29,6 +31,12 @@ WRITES = {
     f"{VM}/nr_hugepages": st.integers(0, 20_000),
     f"{VM}/nr_overcommit_hugepages": st.integers(0, 100),
     f"{VM}/overcommit_memory": st.integers(0, 2),
+    f"{VM}/oom_kill_allocating_task": st.integers(0, 1),
+    f"{VM}/page-cluster": st.integers(0, 8),
+    f"{VM}/watermark_boost_factor": st.integers(0, 30_000),
+    f"{VM}/compaction_proactiveness": st.integers(0, 100),
+    "/sys/kernel/mm/lru_gen/enabled": st.integers(0, 7),
+    "/sys/kernel/mm/transparent_hugepage/enabled": st.sampled_from(["always", "madvise", "never"]),
     f"{VM}/dirty_bytes": st.integers(8192, 1 << 30),
     f"{VM}/dirty_ratio": st.integers(0, 100),
     f"{VM}/drop_caches": st.integers(1, 3),
@@ -36,6 +44,21 @@ WRITES = {
     "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages": st.integers(0, 4),
     "/sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages": st.integers(0, 5_000),
 }
+KINDS = st.sampled_from(
+    [
+        lambda pages: {"anon": pages},
+        lambda pages: {"anon": pages, "thp": True},
+        lambda pages: {"anon": pages // 4, "file": pages // 4, "shmem": pages // 4, "mlock": True},
+        lambda pages: {"anon": pages // 10, "shmem": pages // 10, "huge": pages // 512 // 4},
+        lambda pages: {"anon": pages // 100, "grow": pages / 100},
+        lambda pages: {"file": pages // 1000, "grow": 0.7, "thp": True},
+    ]
+)
+"""Of so many pages: small and huge ones, of each kind, locked, growing by as much as they begin with."""
+
+PLACED = st.sampled_from(
+    [{}, {"nid": -1}, {"nid": -1, "policy": BIND}, {"nid": 0, "policy": PREFERRED}, {"policy": INTERLEAVE}]
+)
 BAD = ("", "abc", "-1", "99999999999999999999999", "1 2 3", "\0", "0x", " ")
 
 
@@ -68,11 +91,18 @@ class AnyOrder(RuleBasedStateMachine):
     def writes_files(self, percent, files):
         self.attempt(self.machine.write_files, self.machine.totalram_pages * percent // 100 + files, files)
 
-    @rule(percent=st.integers(0, 130), bind=st.booleans())
-    def starts(self, percent, bind):
+    @rule(percent=st.integers(0, 130), of=KINDS, placed=PLACED, adj=st.sampled_from([0, -1000, 500]))
+    def starts(self, percent, of, placed, adj):
         pages = self.machine.totalram_pages * percent // 100
-        nid = self.machine.nodes[-1].nid if bind else None
-        self.attempt(self.machine.start, "task", anon=pages, nid=nid)
+        where = dict(placed)
+        if "nid" in where:
+            where["nid"] = self.machine.nodes[where["nid"]].nid
+        with suppress(NoHugePages):
+            self.attempt(self.machine.start, "task", oom_score_adj=adj, **where, **of(pages))
+
+    @rule()
+    def is_asked_to_kill(self):
+        self.machine.oom()
 
     @rule(pick=st.integers(0, 9))
     def stops(self, pick):
