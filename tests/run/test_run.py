@@ -94,7 +94,7 @@ def test_the_exit_status_is_the_commands(script: str, status: int) -> None:
 )
 def test_what_cannot_be_executed(program: str, status: int, why: str) -> None:
     done = vmfs("run", "--machine", "tiny", "--", program)
-    assert (done.returncode, done.stderr) == (status, f"vmfs: run: {program or repr('')}: {why}\n")
+    assert (done.returncode, done.stderr) == (status, f"vmfs: {program or repr('')}: {why}\n")
 
 
 def test_standard_input_and_output_pass_through() -> None:
@@ -107,6 +107,16 @@ def test_a_command_lives_through_a_scenario() -> None:
     done = vmfs("run", "--scenario", "leak", "--clock", "manual", "--", "sh", "-c", script)
 
     assert done.stdout == "oom_kill 0\noom_kill 1\n", done.stderr
+
+
+def test_what_was_closed_is_closed_for_the_command() -> None:
+    words = shlex.join(command("run", "--machine", "tiny", "--", "cat", "-", "/proc/meminfo"))
+    done = subprocess.run(
+        ["sh", "-c", f"{words} <&-"], env=ENVIRONMENT, cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "cat: -: Bad file descriptor" in done.stderr
+    assert total("tiny") in done.stdout
 
 
 def test_options_after_the_command_are_the_commands() -> None:
@@ -517,6 +527,12 @@ def test_enter_and_join_see_the_same_machine() -> None:
             assert (done.returncode, done.stdout) == (6, "9\n1\nMems_allowed_list:\t0\n0\n")
         inside = next(pid for pid in _children(process.pid) if pid not in processes_of_runs())
         assert vmfs("enter", "--pid", str(inside), "nproc").stdout == "1\n"
+
+
+def test_a_run_can_be_entered_from_inside() -> None:
+    enter = shlex.join([*RUN, "enter", "--pid", "$PPID", "nproc"]).replace("'$PPID'", "$PPID")
+    done = vmfs("run", "--machine", "octo", "sh", "-c", enter, as_root=True)
+    assert (done.stdout, done.stderr) == ("128\n", "")
 
 
 def _children(pid: int) -> list[int]:

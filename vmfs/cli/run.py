@@ -145,8 +145,8 @@ def _check_joined_alone() -> None:
 
 def _leave(status: int) -> NoReturn:
     """At once: to take the machine of a daemon that is gone apart costs a tenth of the start-up."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: it was closed from the start
+        stream.flush()
     os._exit(status)
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 from vmfs.namespace import base, cpusets, doctor, door, keeper, paths, seccomp, spaces, syscalls
 from vmfs.namespace.answers import ANSWERED
 from vmfs.namespace.cover import Cover
+from vmfs.namespace.facts import Facts
 from vmfs.namespace.inside import namespace_of
 from vmfs.namespace.spaces import Caller, NamespaceError
 from vmfs.namespace.supervise import Child
 from vmfs.namespace.targets import EXTRA_TARGETS, KERNEL_TARGETS
 
 ROOT_VARIABLE = "VMFS_ROOT"
+LAST_STANDARD_FILE = 2
 DAEMON_ENDED = "the daemon was killed: the files of the machine answer ENOTCONN from now on"
 KEEPER_ENDED = (
     "the keeper was killed: no program can be started any more, and the machine's files stay in the way"
@@ -49,6 +51,7 @@ def run(
     `only` are laid over instead of all there is; what `hide`'s patterns match is taken from the host.
     `show_tasks`: the machine's tasks are processes. `log_to` is called in the keeper when it begins.
     """
+    _fill_standard_files()
     outside = namespace_of("self")
     caller = spaces.leave_the_hosts_mounts()
     machine = _place()
@@ -82,13 +85,14 @@ def enter(
     warn: Callable[[str], None] = lambda _: None,
 ) -> int:
     """The exit status of `command` on the machine of a run: the only one, or the one `pid` belongs to."""
+    _fill_standard_files()
     client, leader = _find(pid)
     room = door.ask_to_join(client)
     client.close()
     folder = Path.cwd()
     caller = Caller(os.geteuid(), os.getegid(), room.mapped)
     try:
-        if room.mapped:
+        if room.mapped and not Path("/proc/self/ns/user").samefile(f"/proc/self/fd/{room.user}"):
             syscalls.setns(room.user, syscalls.CLONE_NEWUSER)
         syscalls.setns(room.mounts, syscalls.CLONE_NEWNS)
     except OSError as fault:
@@ -98,6 +102,13 @@ def enter(
     os.chdir(folder)  # by name: it may be one of those that were laid over
     child = _command(command, room.root, caller if as_caller else None, leader, answer_calls, warn)
     return child.wait({}, warn)
+
+
+def _fill_standard_files() -> None:
+    """What is closed is so for the command; until then nothing else may get these numbers."""
+    while (file := os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)) <= LAST_STANDARD_FILE:
+        pass
+    os.close(file)
 
 
 def _place() -> str:
@@ -123,7 +134,7 @@ def _open_files() -> list[int]:
     """What we were given beside standard input, output and error: it is for the command alone."""
     with os.scandir("/proc/self/fd") as entries:
         found = [int(entry.name) for entry in entries]
-    return [file for file in found if file > 2 and _is_open(file)]
+    return [file for file in found if file > LAST_STANDARD_FILE and _is_open(file)]
 
 
 def _is_open(file: int) -> bool:
@@ -175,12 +186,15 @@ def _command(
 
 
 def _is_answered(leader: int, nested: bool, warn: Callable[[str], None]) -> bool:
-    """Where a run is `nested` in another, the keeper of that one answers, from the files we see."""
+    """Where a run is `nested` in another, the keeper of that one answers, from the files we see.
+
+    If it sees them: another user namespace may keep it from that.
+    """
     try:
         with door.connect(leader) as client:
             door.hand_over(client, seccomp.notify_of(ANSWERED))
     except seccomp.Unavailable as why:
-        if not nested:
+        if not nested or os.sched_getaffinity(0) != Facts(os.getpid()).online_cpus():
             warn(f"sysinfo(2), CPU affinity and memory policy show this host: {why}")
         return False
     return True

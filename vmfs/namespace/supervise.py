@@ -7,6 +7,7 @@ us alone is passed on.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from vmfs.namespace import syscalls
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 BY_SIGNAL = 128
+MISSING = (ENOENT, ENOTDIR)
 
 SYNCHRONOUS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT}
 WATCHED = set(signal.Signals) - SYNCHRONOUS - {signal.SIGKILL, signal.SIGSTOP}
@@ -79,16 +81,16 @@ def _execute(
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _exec(command)
     except OSError as fault:
-        known = {ENOENT: "command not found" if "/" not in command[0] else None}
-        _say(command[0] or "''", known.get(fault.errno or 0) or str(fault.strerror))
-        status = NOT_FOUND if fault.errno in (ENOENT, ENOTDIR) else NOT_EXECUTABLE
+        if fault.errno in MISSING or _is_nowhere(command[0]):
+            status = NOT_FOUND
+        _say(command[0] or "''", "command not found" if _is_nowhere(command[0]) else str(fault.strerror))
     finally:
         os._exit(status)
 
 
 def _exec(command: Sequence[str]) -> NoReturn:
     if not command[0]:  # os.execvp() takes it for a mistake of ours
-        raise FileNotFoundError(ENOENT, os.strerror(ENOENT))
+        raise OSError(ENOENT, os.strerror(ENOENT))
     try:
         os.execvp(command[0], list(command))  # noqa: S606 # a command is what we are here for
     except OSError as fault:
@@ -98,6 +100,12 @@ def _exec(command: Sequence[str]) -> NoReturn:
         os.execv("/bin/sh", ["sh", *command])  # noqa: S606
 
 
+def _is_nowhere(name: str) -> bool:
+    """Whether it was looked for in the PATH in vain, some of which may be closed to us."""
+    return "/" not in name and shutil.which(name, os.F_OK) is None
+
+
 def _say(what: str, why: str) -> None:
-    sys.stderr.write(f"vmfs: run: {what}: {why}\n")
-    sys.stderr.flush()
+    if sys.stderr:
+        sys.stderr.write(f"vmfs: {what}: {why}\n")
+        sys.stderr.flush()
