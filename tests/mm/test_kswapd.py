@@ -3,9 +3,10 @@
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
-from vmfs.mm import vmscan, wmark
+from vmfs.mm import page_alloc, vmscan, wmark
 from vmfs.mm.check import check
 from vmfs.mm.page_alloc import OutOfMemory
+from vmfs.mm.swap_state import total_swapcache_pages
 from vmfs.mm.vmscan import ScanControl
 from vmfs.mm.vmstat import Item
 
@@ -155,7 +156,7 @@ def test_full_swappiness_swaps_before_it_drops_files():
     machine.start("hog", anon=NODE_PAGES // 3)
 
     assert machine.event(Item.PSWPOUT) > 0
-    assert file_pages(machine) == before
+    assert file_pages(machine) - total_swapcache_pages(machine) == before
 
 
 def test_kswapd_stops_at_the_high_watermark_when_min_free_rises_under_a_full_cache():
@@ -165,7 +166,8 @@ def test_kswapd_stops_at_the_high_watermark_when_min_free_rises_under_a_full_cac
     machine.set_sysctl("min_free_kbytes", 131072)
     zone = normal(machine)
 
-    assert wmark.high_wmark_pages(zone) < zone.free_pages < wmark.high_wmark_pages(zone) * 5 // 4
+    # Its last round is twice the one before: it frees up to the mark again, at most.
+    assert wmark.high_wmark_pages(zone) < zone.free_pages < wmark.high_wmark_pages(zone) * 3 // 2
     assert machine.global_page_state(Item.PGSTEAL_KSWAPD) > 0
     assert machine.global_page_state(Item.PGSTEAL_DIRECT) == 0
 
@@ -181,3 +183,14 @@ def test_direct_reclaim_alone_is_enough_where_kswapd_has_given_up(monkeypatch):
     assert machine.event(Item.OOM_KILL) == 0
     for pages in (1, 5, 40):
         machine.start("small", anon=pages)
+
+
+def test_kswapd_gets_ahead_when_the_allocation_that_woke_it_ends():
+    machine = one_node()
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.read_files(NODE_PAGES // 2)
+    zone = normal(machine)
+    request = page_alloc.gfp_highuser_movable(machine, 0, zone.free_pages - 100)
+    page_alloc.alloc_pages(machine, request)
+
+    assert wmark.high_wmark_pages(zone) < zone.free_pages < 2 * wmark.high_wmark_pages(zone)

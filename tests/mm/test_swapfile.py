@@ -7,7 +7,7 @@ from vmfs.mm.check import check
 from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.vmstat import Item
 
-AREA = 1 << 12
+AREA = 1 << 14
 
 
 def machine_with(priorities, release=(6, 12), pages=AREA):

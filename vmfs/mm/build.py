@@ -155,7 +155,11 @@ def _own_zone_pages(zones: _Zones, node: Node, zone: Zone, state: ZoneState) -> 
     for cpu, pages in state.pcp_count.items():
         if pages:
             zone.pageset.put(cpu, zones.take(zone, pages))
-    left = {Use.SHMEM: node.page_state(Item.NR_SHMEM), Use.ANON: node.page_state(Item.NR_ANON_PAGES)}
+    left = {
+        Use.SHMEM: node.page_state(Item.NR_SHMEM),
+        Use.ANON: node.page_state(Item.NR_ANON_PAGES),
+        Use.SWAPCACHE: node.page_state(Item.NR_SWAPCACHED),
+    }
     for use in left:
         left[use] -= sum(b.pages for z in node.zones for queue in z.lru.lists for b in queue if b.use is use)
     for lru, item in _LRU_TEXTS.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from vmfs.mm import lru, pgtable
 from vmfs.mm.extents import Extents
-from vmfs.mm.lru import Lru
+from vmfs.mm.lru import Lru, Use
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, Zone
 from vmfs.mm.vmstat import Item
 
@@ -131,7 +131,7 @@ def tasks_have_what_they_touched(machine: Machine) -> Iterator[str]:
     for _, zone in machine.zones():
         for queue in zone.lru.lists:
             for batch in queue:
-                if batch.task is not None:
+                if batch.task is not None and batch.use is not Use.SWAPCACHE:
                     listed[batch.task.pid] = listed.get(batch.task.pid, 0) + batch.pages
     for pid, pages in listed.items():
         task = machine.tasks.get(pid)

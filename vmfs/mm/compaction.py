@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmfs.mm import psi, wmark
+from vmfs.mm import pcp_free, psi, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Node, Zone
@@ -27,7 +27,8 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
     """Returns the pages moved. `whole` is what the administrator asks for: every page block.
 
     Otherwise, on behalf of an allocation, page blocks that are not of the movable type are left
-    alone (suitable_migration_source(), suitable_migration_target()).
+    alone (suitable_migration_source(), suitable_migration_target()), and what was moved from leaves
+    the per-cpu list at once.
     """
     batches = _movable(machine, zone)
     movable = Extents.concat([batch.extents for batch in batches]).coalesced()
@@ -39,7 +40,11 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
     if source.pages:
         zone.free_area.isolate(target)
         _move(batches, source, target)
-        zone.free_area.free(source)
+        if whole:
+            cpu = machine.cpu_of(zone.nid)
+            pcp_free.free_unref(machine, zone, cpu, source, zone.pageset_high_min)
+        else:
+            zone.free_area.free(source)
     return source.pages
 
 
@@ -179,7 +184,6 @@ def kcompactd(machine: Machine) -> None:
         if fragmentation_score_node(machine, node) > high:
             for zone in node.zones:
                 if zone.populated:
-                    zone.free_area.free(zone.pageset.drain())
                     compact_zone(machine, zone, whole=True)
             machine.touch()
     machine.compacted_at = _free(machine)

@@ -6,12 +6,16 @@ from typing import NamedTuple
 
 
 class Current(NamedTuple):
-    """`current`: the process that made the call. Init, where nobody says who it is."""
+    """`current`: the process that made the call. Init, where nobody says who it is.
+
+    `cpu` is where it runs, or None for whichever CPU is near the work.
+    """
 
     comm: str = "init"
     pid: int = 1
     uid: int = 0
     oom_score_adj: int = 0
+    cpu: int | None = None
 
 
 INIT = Current()

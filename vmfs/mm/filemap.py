@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vmfs.mm import lru, page_alloc, psi, rss, swapfile, workingset, writeback
+from vmfs.mm import lru, page_alloc, psi, rss, swap_state, swapfile, workingset, writeback
 from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
@@ -109,6 +109,8 @@ def charge(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
         node.mod_state(Item.NR_FILE_PAGES, pages)
     if batch.use is Use.SHMEM:
         node.mod_state(Item.NR_SHMEM, pages)
+    elif batch.use is Use.SWAPCACHE:
+        swap_state.count(machine, node, pages)
     elif batch.use is Use.BUFFERS:
         machine.buffers += pages
         machine.cache_free("buffer_head", -pages)  # where they go

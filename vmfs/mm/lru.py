@@ -6,6 +6,7 @@ Pages travel in batches: one batch is what one call allocated in one zone for on
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
@@ -38,6 +39,7 @@ class Use(Enum):
     BUFFERS = auto()  # page cache of block devices
     SHMEM = auto()  # tmpfs and shared memory: file pages on the anonymous lists
     ANON = auto()
+    SWAPCACHE = auto()  # swapped out, and not freed yet: file pages on the anonymous lists
     UNKNOWN = auto()  # on the anonymous lists, but in no counter: files of a capture differ a little
 
 
@@ -110,6 +112,12 @@ def add(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
         queue.append(batch)
 
 
+def add_tail(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
+    """lruvec_add_folio_tail(): the batch becomes the first to be reclaimed."""
+    update_lru_size(node, zone, lru, batch.pages)
+    queue_of(zone, lru).appendleft(batch)
+
+
 def _continues(last: Batch, batch: Batch) -> bool:
     """Whether two batches can be one, so that many small ones do not make long queues."""
     return (
@@ -121,11 +129,19 @@ def _continues(last: Batch, batch: Batch) -> bool:
 
 
 def take(
-    node: Node, zone: Zone, lru: Lru, pages: int, *, mapped: bool = True, dirty: bool = True
+    node: Node,
+    zone: Zone,
+    lru: Lru,
+    pages: int,
+    *,
+    mapped: bool = True,
+    dirty: bool = True,
+    only: Use | None = None,
 ) -> list[Batch]:
     """isolate_lru_folios(): up to `pages` pages from the head, splitting the last batch.
 
-    Without `mapped` the pages of tasks, without `dirty` those are passed over and keep their place.
+    Without `mapped` the pages of tasks, without `dirty` those are passed over and keep their place,
+    with `only` all other uses.
     """
     queue = queue_of(zone, lru)
     taken: list[Batch] = []
@@ -133,7 +149,8 @@ def take(
     while queue and pages > 0:
         batch = queue.popleft()
         most = batch.pages if dirty else batch.pages - batch.dirty
-        if not most or (batch.task is not None and not mapped):
+        passed = (batch.task is not None and not mapped) or (only is not None and batch.use is not only)
+        if not most or passed:
             kept.append(batch)
             continue
         head = split(batch, min(pages, most))
@@ -159,19 +176,25 @@ def split(batch: Batch, pages: int) -> Batch:
     return Batch(batch.use, head, batch.task, dirty, batch.dirtied_centisecs)
 
 
+def take_use(node: Node, zone: Zone, lru: Lru, use: Use) -> list[Batch]:
+    """Every batch of one use, off one list."""
+    return _take_all(node, zone, lru, lambda batch: batch.use is use)
+
+
+def _take_all(node: Node, zone: Zone, lru: Lru, wanted: Callable[[Batch], bool]) -> list[Batch]:
+    queue = queue_of(zone, lru)
+    gone = [batch for batch in queue if wanted(batch)]
+    if gone:
+        update_lru_size(node, zone, lru, -sum(batch.pages for batch in gone))
+        others = [batch for batch in queue if not wanted(batch)]
+        queue.clear()
+        queue.extend(others)
+    return gone
+
+
 def remove_task(node: Node, zone: Zone, task: Task) -> list[Batch]:
     """Every batch of a task, taken off the lists."""
-    gone: list[Batch] = []
-    for lru in Lru:
-        queue = queue_of(zone, lru)
-        mine = [batch for batch in queue if batch.task is task]
-        if mine:
-            update_lru_size(node, zone, lru, -sum(batch.pages for batch in mine))
-            others = [batch for batch in queue if batch.task is not task]
-            queue.clear()
-            queue.extend(others)
-            gone += mine
-    return gone
+    return [batch for lru in Lru for batch in _take_all(node, zone, lru, lambda batch: batch.task is task)]
 
 
 def take_task(node: Node, zone: Zone, lru: Lru, task: Task, pages: int) -> list[Batch]:

@@ -160,7 +160,9 @@ class Machine:
         return self.node(a).distances[[node.nid for node in self.nodes].index(b)]
 
     def cpu_of(self, nid: int) -> int:
-        """The CPU on which the node's work is done: its first, or the first there is."""
+        """The CPU of whoever acts; else the one on which the node's work is done: its first, or the first."""
+        if self.current.cpu is not None:
+            return self.current.cpu
         return (self.node(nid).cpus or self.hardware.online_cpus)[0]
 
     @property
@@ -298,7 +300,6 @@ class Machine:
         self._renew_protections()
         for zone in self.node(nid).zones:
             if zone.populated:
-                page_alloc.drain_zone_pages(zone)
                 compaction.compact_zone(self, zone, whole=True)
         self.touch()
 

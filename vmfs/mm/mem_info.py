@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from vmfs.kernel import Feature
-from vmfs.mm import wmark
+from vmfs.mm import swap_state, wmark
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, PAGE_SHIFT, MigrateType, Node, Zone
 from vmfs.mm.vmscan import MAX_RECLAIM_RETRIES
 from vmfs.mm.vmstat import Item
@@ -254,7 +254,7 @@ def _huge_pages(machine: Machine, nids: tuple[int, ...]) -> Iterator[str]:
 
 def _page_cache_and_swap(machine: Machine) -> Iterator[str]:
     """show_swap_cache_info(); what the swap cache was asked for is not counted."""
-    cached = machine.global_page_state(Item.NR_SWAPCACHED) + machine.swapcache
+    cached = swap_state.total_swapcache_pages(machine)
     free = sum(area.pages - area.used for area in machine.swap_areas)
     yield f"{machine.global_page_state(Item.NR_FILE_PAGES)} total pagecache pages"
     yield f"{cached} pages in swap cache"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, psi, workingset
+from vmfs.mm import filemap, lru, page_alloc, psi, swap_state, workingset
 from vmfs.mm.lru import Batch, Use
 from vmfs.mm.vmstat import Item
 
@@ -19,6 +19,7 @@ def unuse(machine: Machine, area: SwapArea) -> None:
 
     Which area a page is in is not kept. OutOfMemory when they do not fit; what did stays.
     """
+    swap_state.delete_from_swap_cache(machine)
     owners: list[tuple[Task | None, dict[Use, int]]] = [(None, machine.swapped)]
     owners += [(task, task.swapped) for task in machine.tasks.values()]
     for task, swapped in owners:

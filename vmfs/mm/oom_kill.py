@@ -130,7 +130,7 @@ def _oom_kill_process(machine: Machine, oc: OomControl, victim: Task, message: s
     machine.count_event(Item.OOM_KILL, 1)
     machine.printk(Level.ERR, oom_report.killed(machine, message, victim))
     _wake_oom_reaper(machine, victim)
-    tasks.exit_task(machine, victim)
+    tasks.exit_task(machine, victim, killed=True)
 
 
 def _wake_oom_reaper(machine: Machine, victim: Task) -> None:

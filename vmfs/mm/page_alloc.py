@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import compaction, gfp, vmscan, wmark
+from vmfs.mm import compaction, gfp, pcp_free, vmscan, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.vmstat import Item
@@ -68,17 +68,23 @@ def gfp_highuser_movable(
 
 
 def alloc_pages(machine: Machine, request: Request) -> Parts:
-    """All of the request, or OutOfMemory with what was got. __alloc_pages()."""
+    """All of the request, or OutOfMemory with what was got. __alloc_pages().
+
+    Those who were woken for it get ahead when it has what it wants.
+    """
     parts: Parts = []
     left = request.count
+    woken: dict[Node, None] = {}
     while left:
         got = _from_freelists(machine, replace(request, count=left), wmark.low_wmark_pages)
         if not got:
-            got = _slowpath(machine, replace(request, count=left))
+            got = _slowpath(machine, replace(request, count=left), woken)
         if not got:
             raise OutOfMemory(parts)
         parts += got
         left -= sum(e.pages for _, e in got) >> request.order
+    for node in woken:
+        vmscan.wakeup_kswapd(machine, node, request.highest_zoneidx, priority=1)
     return parts
 
 
@@ -90,13 +96,14 @@ def portions(machine: Machine, pages: int) -> Iterator[int]:
         pages -= portion
 
 
-def _slowpath(machine: Machine, request: Request) -> Parts:
+def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Parts:
     """__alloc_pages_slowpath(): kswapd, the MIN watermark, direct compaction and reclaim."""
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     want = request.count << request.order
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
     nodes = dict.fromkeys(machine.node(zone.nid) for zone in short)
     vmscan.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want)
+    woken.update(nodes)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got and request.order:
@@ -238,42 +245,20 @@ def free_pages(
 ) -> None:
     """Give pages of one zone back, small and huge ones by way of the per-cpu lists.
 
-    While the zone is reclaimed those lists are kept short (ZONE_RECLAIM_ACTIVE).
+    While the zone is reclaimed those lists are kept short (ZONE_RECLAIM_ACTIVE): kswapd, which frees,
+    wanders over the CPUs of its node.
     """
     if not extents.pages:
         return
     machine.count_event(Item.PGFREE, extents.pages)
     if pcp_allowed_order(machine, order):
-        high = min(4 * zone.pageset_batch, zone.pageset_high_min) if reclaim else zone.pageset_high_min
-        extents = _free_unref(machine, zone, extents, order, high)
-    zone.free_area.free(extents)
-
-
-def _free_unref(machine: Machine, zone: Zone, extents: Extents, order: int, high: int) -> Extents:
-    """free_unref_page_commit(): what overflows the per-cpu list goes on to the buddy lists.
-
-    Each time the list reaches `high`, a growing burst is freed. A long row of small pages leaves
-    the list somewhere between `batch` and `high`; one of huge pages leaves it nearly full, since
-    the first bursts are less than a huge page.
-    """
-    cpu = machine.cpu_of(zone.nid)
-    total = zone.pageset.count(cpu) + extents.pages
-    if total < high:
-        zone.pageset.put(cpu, extents, order)
-        return Extents.empty()
-    keep = _kept(zone, total, order, high)
-    others = [zone.pageset.take(cpu, total, each) for each in (0, 1)]
-    kept, rest = extents.take(keep)
-    if kept.pages:
-        zone.pageset.put(cpu, kept, order)
-    return Extents.concat([rest, *others])
-
-
-def _kept(zone: Zone, total: int, order: int, high: int) -> int:
-    if order:
-        return max((high >> order) - 1, 0) << order
-    batch = zone.pageset_batch
-    return max(min(batch + (total - high) % max(high - batch, 1), high), 0)
+        high = zone.pageset_high_min
+        if reclaim:
+            high = min(4 * zone.pageset_batch, high)
+            pcp_free.shorten(machine, zone, machine.node(zone.nid).cpus or machine.hardware.online_cpus, high)
+        pcp_free.free_unref(machine, zone, machine.cpu_of(zone.nid), extents, high, order)
+    else:
+        zone.free_area.free(extents)
 
 
 def free_by_zone(machine: Machine, parts: Parts, order: int = 0) -> None:
@@ -309,7 +294,7 @@ def alloc_pages_node(
         asked = replace(request, count=left)
         got = _from_freelists(machine, asked, wmark.low_wmark_pages)
         if not got and retry:
-            got = _slowpath(machine, asked)
+            got = _slowpath(machine, asked, {})
         got = got or _from_freelists(machine, asked, wmark.min_wmark_pages)
         if not got:
             break

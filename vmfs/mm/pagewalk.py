@@ -83,7 +83,7 @@ def _shares(machine: Machine, task: Task) -> dict[Use, list[Share]]:
             for lru, queue in zip(Lru, zone.lru.lists, strict=True):
                 flagged = lru is Lru.UNEVICTABLE or (lru in _ACTIVE and not machine.lru_gen.enabled)
                 for batch in queue:
-                    if batch.task is task:
+                    if batch.task is task and batch.use in found:
                         share = found[batch.use].setdefault(node.nid, Share(node.nid))
                         _add(share, batch, flagged)
     return {use: list(by_node.values()) for use, by_node in found.items()}

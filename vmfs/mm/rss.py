@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def count_rss(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
     """add_mm_counter(), and the counters of mapped pages; pages of huge ones end split."""
-    if (task := batch.task) is None:
+    if (task := batch.task) is None or batch.use is Use.SWAPCACHE:
         return
     if pages < 0:
         task.hiwater_rss = max(task.hiwater_rss, task.rss)  # update_hiwater_rss()

@@ -1,10 +1,60 @@
-"""Swap readahead: what /sys/kernel/mm/swap sets (mm/swap_state.c)."""
+"""The swap cache, and readahead: what /sys/kernel/mm/swap sets (mm/swap_state.c).
+
+A page that is swapped out is in the swap cache until its write is over and reclaim comes by again.
+Writes take no time here; what reclaim had written ahead when it stopped is what the cache holds.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vmfs.kernel import Feature
+from vmfs.mm import filemap, lru, page_alloc
+from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+MOST_IN_FLIGHT = 128 * 32  # requests in a disk's queue, each of SWAP_CLUSTER_MAX pages
 
 
 @dataclass(slots=True, eq=False)
 class SwapReadahead:
     vma_ra_enabled: bool = True
+
+
+def total_swapcache_pages(machine: Machine) -> int:
+    return machine.global_page_state(Item.NR_SWAPCACHED) + machine.swapcache
+
+
+def count(machine: Machine, node: Node, pages: int) -> None:
+    """By node, or for all nodes together on old kernels."""
+    if machine.kernel.has(Feature.NR_SWAPCACHED_PER_NODE):
+        node.mod_state(Item.NR_SWAPCACHED, pages)
+    else:
+        machine.swapcache += pages
+
+
+def room(machine: Machine) -> int:
+    """Pages that can be written ahead."""
+    return max(MOST_IN_FLIGHT - total_swapcache_pages(machine), 0)
+
+
+def add_to_swap(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
+    """A batch that has its slots is nobody's mapping any more, and the next to be reclaimed."""
+    filemap.charge(machine, node, batch, -batch.pages)
+    batch.use = Use.SWAPCACHE
+    filemap.charge(machine, node, batch, batch.pages)
+    lru.add_tail(node, zone, Lru.INACTIVE_ANON, batch)
+
+
+def delete_from_swap_cache(machine: Machine) -> None:
+    """All of it goes; the slots are kept."""
+    for node, zone in machine.zones():
+        for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, Lru.UNEVICTABLE):
+            for batch in lru.take_use(node, zone, which, Use.SWAPCACHE):
+                filemap.charge(machine, node, batch, -batch.pages)
+                page_alloc.free_pages(machine, zone, batch.extents)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from vmfs.kernel import Feature
 from vmfs.mm import filemap, lru, mempolicy, mmap, oom_kill, page_alloc, pgtable, psi, swapfile, util
 from vmfs.mm.current import Current
 from vmfs.mm.extents import Extents
@@ -14,6 +16,7 @@ from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.pgtable import NO_TABLES, Tables
 from vmfs.mm.vmstat import Item
+from vmfs.mm.zonelist import zonelist
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -42,12 +45,13 @@ class Memory:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A process that runs on node `nid`: pages it has mapped that are in memory, and those swapped out."""
+    """A process on node `nid`: pages it has mapped that are in memory, and those swapped out."""
 
     pid: int
     name: str
     nid: int
     memory: Memory = field(default_factory=Memory)
+    cpu: int = 0
     oom_score_adj: int = 0
     uid: int = 0
     anon: int = 0
@@ -66,7 +70,7 @@ class Task:
     @property
     def current(self) -> Current:
         """The task as whoever acts."""
-        return Current(self.name, self.pid, self.uid, self.oom_score_adj)
+        return Current(self.name, self.pid, self.uid, self.oom_score_adj, self.cpu)
 
     @property
     def rss(self) -> int:
@@ -95,10 +99,18 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     """
     nid = machine.default_nid if memory.nid is None else memory.nid
     pid = machine.given_pids[0] if machine.given_pids else machine.next_pid
-    task = Task(pid, name, nid, memory, oom_score_adj, uid)
+    task = Task(pid, name, nid, memory, idlest_cpu(machine, nid), oom_score_adj, uid)
     with machine.acting(task.current):
         _start(machine, task)
     return task
+
+
+def idlest_cpu(machine: Machine, nid: int) -> int:
+    """find_idlest_group_cpu(): that with the fewest tasks; on the node's first one is who starts it."""
+    near = mempolicy.numa_node_id(machine, nid)
+    cpus = machine.node(near).cpus or machine.hardware.online_cpus
+    tasks = Counter(task.cpu for task in machine.tasks.values())
+    return min((*cpus[1:], cpus[0]), key=lambda cpu: tasks[cpu])
 
 
 def _start(machine: Machine, task: Task) -> None:
@@ -255,8 +267,36 @@ def _list_of(machine: Machine, task: Task, use: Use) -> Lru:
     return Lru.INACTIVE_FILE if use is Use.FILE else machine.new_anon_list
 
 
-def exit_task(machine: Machine, task: Task) -> None:
-    """do_exit(): all the task holds is freed; pages of its files stay in the page cache."""
+def exit_task(machine: Machine, task: Task, *, killed: bool = False) -> None:
+    """do_exit(): all the task holds is freed; pages of its files stay in the page cache.
+
+    The pages of who was `killed` are freed by the OOM reaper, beside it.
+    """
+    with machine.acting(task.current):
+        freed = _exit_mm(machine, task)
+    if task.hugetlb is not None:
+        task.hugetlb.release(machine)
+    swapfile.free_swap_pages(machine, task.swap)
+    commit(machine, task, -task.committed)
+    machine.mod_page_tables(machine.node(task.nid), -task.tables.counted(machine.kernel))
+    free_other(machine, task.nid, task.tables.pages)
+    _kernel_stack(machine, task, -machine.kernel.thread_size_kbytes)
+    if not killed:
+        _free_last(machine, task, freed)
+    del machine.tasks[task.pid]
+    machine.topology += 1
+
+
+def _free_last(machine: Machine, task: Task, freed: Counter[Zone]) -> None:
+    """A task's last block is larger than a page: after a long row of frees its CPU's list goes with it."""
+    zone = zonelist(machine, task.nid, machine.zone_index("Normal"))[0]
+    if machine.kernel.has(Feature.PCP_FREE_HIGH_AT_EXIT) and freed[zone] > zone.pageset_high_min:
+        zone.free_area.free(zone.pageset.take(task.cpu, zone.pageset.held(task.cpu, 0)))
+
+
+def _exit_mm(machine: Machine, task: Task) -> Counter[Zone]:
+    """exit_mmap(); returns the pages freed, by zone."""
+    freed: Counter[Zone] = Counter()
     for node, zone in machine.zones():
         for batch in lru.remove_task(node, zone, task):
             if task.memory.mlock:
@@ -269,15 +309,8 @@ def exit_task(machine: Machine, task: Task) -> None:
                 lru.add(node, zone, Lru.INACTIVE_FILE, kept)
             else:
                 page_alloc.free_pages(machine, zone, batch.extents)
-    if task.hugetlb is not None:
-        task.hugetlb.release(machine)
-    swapfile.free_swap_pages(machine, task.swap)
-    commit(machine, task, -task.committed)
-    machine.mod_page_tables(machine.node(task.nid), -task.tables.counted(machine.kernel))
-    free_other(machine, task.nid, task.tables.pages)
-    _kernel_stack(machine, task, -machine.kernel.thread_size_kbytes)
-    del machine.tasks[task.pid]
-    machine.topology += 1
+                freed[zone] += batch.pages
+    return freed
 
 
 def grow(machine: Machine, task: Task) -> None:

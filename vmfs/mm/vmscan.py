@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, psi, shrinker, swapfile, wmark, workingset
+from vmfs.mm import filemap, lru, page_alloc, psi, shrinker, swap_state, swapfile, wmark, workingset
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SWAP_CLUSTER_MAX = 32
 MAX_RECLAIM_RETRIES = 16
 DEF_PRIORITY = 12
+MIN_LRU_BATCH = 64
 RECLAIM_DISTANCE = 30
 MAX_SWAPPINESS = 200
 SWAPPED = (Use.ANON, Use.SHMEM, Use.UNKNOWN)  # what has no file to be written to
@@ -62,6 +63,12 @@ def _deficit(zone: Zone, highest_zoneidx: int) -> int:
     return wmark.high_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx] + 1 - zone.free_pages
 
 
+def _missing(zones: Iterable[Zone], highest_zoneidx: int) -> int:
+    """Pages to free until a node with these zones is balanced."""
+    zones = [zone for zone in zones if zone.managed_pages and zone.index <= highest_zoneidx]
+    return max(min((_deficit(zone, highest_zoneidx) for zone in zones), default=0), 0)
+
+
 def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int, want: int) -> None:
     """wake_all_kswapds() for an allocation of `want` pages from any of the nodes.
 
@@ -75,16 +82,19 @@ def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int
     without_swap = replace(control, may_swap=False)
     for node in awake:
         if want > 0 and not _scan_order(machine, list(node.zones), control)[0]:
-            want -= shrink_node(machine, node, without_swap, want)
+            missing = _missing(node.zones, highest_zoneidx)
+            want -= max(shrink_node(machine, node, without_swap, want + missing) - missing, 0)
     for node in awake:
-        wakeup_kswapd(machine, node, highest_zoneidx, max(want, 0))
+        wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)))
 
 
-def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0) -> None:
+def wakeup_kswapd(
+    machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, priority: int = DEF_PRIORITY
+) -> None:
     """Run the node's kswapd until it is balanced or finds nothing.
 
     `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
-    much in the meantime.
+    much in the meantime. From a low `priority` it goes on where it has run for long.
     """
     boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
@@ -96,26 +106,44 @@ def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int 
         boosted = replace(control, may_swap=False, may_writepage=False)
         shrink_node(machine, node, boosted, sum(boosts.values()))
     else:
-        progress = _balance_pgdat(machine, node, control, want)
+        progress = _balance_pgdat(machine, node, control, want, priority)
         node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
     for zone, boost in boosts.items():
         zone.watermark_boost -= min(zone.watermark_boost, boost)
 
 
-def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int) -> int:
-    """Returns the pages freed."""
+def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int, priority: int) -> int:
+    """Returns the pages freed: those missing, what the waker takes meanwhile, and what the last round
+    frees beyond.
+    """
     progress = 0
-    while want > 0 or not pgdat_balanced(node, control.highest_zoneidx):
-        zones = [z for z in node.zones if z.managed_pages and z.index <= control.highest_zoneidx]
-        need = max(min((_deficit(zone, control.highest_zoneidx) for zone in zones), default=0), 0)
-        listed = _reclaimable(machine, zones)
-        target = max(need, min(want, listed // 8), listed // 256, SWAP_CLUSTER_MAX)
+    zones = [z for z in node.zones if z.managed_pages and z.index <= control.highest_zoneidx]
+    least = want + _missing(zones, control.highest_zoneidx)
+    while progress < least or not pgdat_balanced(node, control.highest_zoneidx):
+        listed, most = _reclaimable(machine, zones), _nr_to_reclaim(machine, zones, control)
+        target = _in_rounds(least - progress, listed, most, priority)
         freed = shrink_node(machine, node, control, target)
         progress += freed
-        want -= freed
         if not freed:
             break
     return progress
+
+
+def _in_rounds(least: int, listed: int, most: int, priority: int) -> int:
+    """What kswapd frees until it is `least`: `listed` >> priority a round, and `most` at the most."""
+    freed = 0
+    for each in range(priority, 0, -1):
+        freed += min(max(listed >> each, SWAP_CLUSTER_MAX), most)
+        if freed >= least or listed >> each >= most:
+            break
+    return freed + max(-(-(least - freed) // most), 0) * most
+
+
+def _nr_to_reclaim(machine: Machine, zones: list[Zone], control: ScanControl) -> int:
+    """kswapd_shrink_node(): as much as is to be free, at once; with lru_gen only until enough is."""
+    if machine.lru_gen.enabled:
+        return max(_missing(zones, control.highest_zoneidx) + MIN_LRU_BATCH, SWAP_CLUSTER_MAX)
+    return sum(max(wmark.high_wmark_pages(zone), SWAP_CLUSTER_MAX) for zone in zones)
 
 
 def _reclaimable(machine: Machine, zones: list[Zone]) -> int:
@@ -305,9 +333,11 @@ def _shrink_kind(
         total = sum(sizes.values())
         want = min(target - freed, total)
         for zone, size in sizes.items():
-            share = -(-want * size // total) if total else 0
+            share = min(-(-want * size // total) if total else 0, target - freed)
+            if anon:
+                share = min(share, swapfile.nr_swap_pages(machine))
             if share > 0:
-                freed += _shrink_list(machine, node, zone, which, control, min(share, target - freed))
+                freed += _shrink_list(machine, node, zone, which, control, share)
     return freed
 
 
@@ -340,7 +370,20 @@ def _shrink_list(
         _reclaim_batch(machine, node, zone, batch)
     node.mod_state(control.stolen, count)
     node.mod_state(Item.PGSTEAL_ANON if anon else Item.PGSTEAL_FILE, count)
+    if anon and control.may_unmap:
+        _write_ahead(machine, node, zone, which, control, count)
     return count
+
+
+def _write_ahead(
+    machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
+) -> None:
+    """Those that come next are on their way to swap already when reclaim stops."""
+    pages = min(pages, swap_state.room(machine), swapfile.nr_swap_pages(machine))
+    for batch in lru.take(node, zone, which, pages, only=Use.ANON):
+        _stall_for_writes(machine, control, batch.pages)
+        _swap_out(machine, node, batch)
+        swap_state.add_to_swap(machine, node, zone, batch)
 
 
 def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None:
@@ -348,24 +391,32 @@ def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None
     who = psi.KSWAPD if control.kswapd else None
     written = sum(batch.pages if batch.use in SWAPPED else batch.dirty for batch in batches)
     nanosecs = sum(batch.pages for batch in batches) * psi.RECLAIM_NANOSECS
-    psi.stall(machine, nanosecs + written * psi.DISK_NANOSECS, psi.MEMORY, who=who)
-    psi.stall(machine, written * psi.DISK_NANOSECS, psi.IO, who=who)
+    psi.stall(machine, nanosecs, psi.MEMORY, who=who)
+    _stall_for_writes(machine, control, written)
+
+
+def _stall_for_writes(machine: Machine, control: ScanControl, pages: int) -> None:
+    who = psi.KSWAPD if control.kswapd else None
+    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO, who=who)
 
 
 def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
     """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
     if batch.use in SWAPPED:
-        swapfile.get_swap_pages(machine, batch.pages)
-        machine.count_event(Item.PSWPOUT, batch.pages)
-        machine.count_event(Item.PGPGOUT, batch.pages * 8)
-        node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
-        if batch.task is not None:
-            batch.task.swapped[batch.use] = batch.task.swapped.get(batch.use, 0) + batch.pages
-        else:
-            machine.swapped[batch.use] = machine.swapped.get(batch.use, 0) + batch.pages
+        _swap_out(machine, node, batch)
     filemap.uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
         left = filemap.file_lru_pages(machine)
         machine.vfs.pages_dropped(batch.pages, left)
         workingset.eviction(machine, batch.pages, left)
     page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
+
+
+def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:
+    """folio_alloc_swap(), pageout()"""
+    swapfile.get_swap_pages(machine, batch.pages)
+    machine.count_event(Item.PSWPOUT, batch.pages)
+    machine.count_event(Item.PGPGOUT, batch.pages * 8)
+    node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
+    swapped = machine.swapped if batch.task is None else batch.task.swapped
+    swapped[batch.use] = swapped.get(batch.use, 0) + batch.pages

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
+from vmfs.mm import swap_state
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.show_mem import si_mem_available
 from vmfs.mm.util import commit_limit
@@ -48,7 +49,7 @@ def state(label: str, *items: Item, needs: Feature = Feature.BASE) -> Row:
 def cached_pages(machine: Machine) -> int:
     """Page cache of files; that of block devices is Buffers, swap cache stands apart."""
     file = machine.global_page_state(Item.NR_FILE_PAGES)
-    swap = machine.global_page_state(Item.NR_SWAPCACHED) + machine.swapcache
+    swap = swap_state.total_swapcache_pages(machine)
     return max(0, file - swap - machine.buffers)
 
 

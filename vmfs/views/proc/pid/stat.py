@@ -5,7 +5,7 @@ Tasks own memory and run nothing, so no processor time has passed for them.
 
 from __future__ import annotations
 
-from vmfs.mm import mempolicy, mmap
+from vmfs.mm import mmap
 from vmfs.mm.mmzone import PAGE_SIZE
 from vmfs.views.proc.pid.process import Process
 
@@ -19,7 +19,6 @@ STACK_END_BYTES = 8
 def stat(process: Process) -> str:
     """52 fields; the second may hold blanks."""
     machine, task = process
-    cpu = machine.cpu_of(mempolicy.numa_node_id(machine, task.nid))
     arg_start, arg_end = arguments(process)
     fields = (
         *(task.pid, f"({mmap.comm(task)})", "S", process.ppid, task.pid, task.pid, 0, -1, PF_RANDOMIZE),
@@ -28,7 +27,7 @@ def stat(process: Process) -> str:
         *(process.sizes.total_vm * PAGE_SIZE, task.rss, machine.kernel.ulong_max),
         *(*process.code, (arg_start - ARGV_AND_AUXV_BYTES) & ~15, 0, 0),
         *(0, 0, 0, 0, 0, 0, 0),
-        *(SIGCHLD, cpu, 0, 0, 0, 0, 0),
+        *(SIGCHLD, task.cpu, 0, 0, 0, 0, 0),
         *(*process.data, mmap.layout(machine, task).start_brk),
         *(arg_start, arg_end, arg_end, arg_end, 0),
     )

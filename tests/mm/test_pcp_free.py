@@ -1,0 +1,91 @@
+"""Where freed pages rest: on the per-cpu list of who freed them, up to its limit."""
+
+import pytest
+
+from tests.small_machine import NODE_PAGES, small_machine
+from vmfs.mm.check import check
+from vmfs.mm.mmzone import MigrateType
+
+
+def normal(machine, nid=0):
+    return next(zone for node, zone in machine.zones() if node.nid == nid and zone.name == "Normal")
+
+
+def one_node(release=(6, 1)):
+    machine = small_machine(release, nodes=1)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    return machine
+
+
+@pytest.mark.parametrize(("release", "bursts"), [((5, 10), 1), ((6, 12), 32), ((7, 2), 32)])
+def test_a_list_is_nearly_full_after_a_long_row_of_frees(release, bursts):
+    machine = one_node(release)
+    task = machine.start("gone", anon=NODE_PAGES // 2)
+    machine.stop(task)
+    zone = normal(machine)
+
+    held, high = zone.pageset.count(task.cpu), zone.pageset_high_min
+    assert max(high - bursts * zone.pageset_batch, 0) <= held < high
+    check(machine)
+
+
+def test_who_exits_empties_the_list_of_its_kernel_pages_before_6_7():
+    machine = one_node((6, 1))
+    task = machine.start("gone", anon=NODE_PAGES // 2)
+    machine.stop(task)
+    zone = normal(machine)
+
+    assert zone.pageset.count(task.cpu) <= zone.pageset_batch
+    check(machine)
+
+
+def test_a_killed_task_leaves_its_cpus_list_full():
+    machine = one_node((6, 1))
+    task = machine.start("victim", anon=NODE_PAGES // 2)
+    machine.oom()
+    zone = normal(machine)
+
+    assert zone.pageset.count(task.cpu) >= zone.pageset_high_min - 32 * zone.pageset_batch
+    check(machine)
+
+
+def test_short_frees_stay_on_the_list():
+    machine = one_node((6, 1))
+    task = machine.start("short", anon=100)
+    zone = normal(machine)
+    free = machine.free_pages
+    held = zone.pageset.count(task.cpu)
+    machine.stop(task)
+
+    assert zone.pageset.count(task.cpu) >= held + 100
+    assert machine.free_pages == free
+
+
+def test_compaction_frees_what_it_moved_by_way_of_the_list_and_drains_nothing():
+    machine = one_node((6, 12))
+    machine.read_files(1000)
+    zone = normal(machine)
+    cpu = machine.cpu_of(0)
+    held = zone.pageset.count(cpu)
+    zone.free_area.free(zone.free_area.alloc(0, 3, MigrateType.UNMOVABLE)[0])
+    machine.compact_memory()
+
+    assert zone.pageset.count(cpu) >= held
+    check(machine)
+
+
+def test_lists_are_short_while_their_zone_is_reclaimed():
+    machine = one_node((6, 1))
+    machine.read_files(2 * NODE_PAGES)
+    zone = normal(machine)
+
+    assert all(zone.pageset.count(cpu) <= 4 * zone.pageset_batch for cpu in zone.pageset.small)
+
+
+def test_tasks_run_beside_who_starts_them_and_beside_each_other():
+    machine = small_machine(nodes=1)
+    machine.nodes[0].cpus = (0, 1, 2)
+    tasks = [machine.start(name, anon=1000) for name in "abc"]
+
+    assert [task.cpu for task in tasks] == [1, 2, 0]
+    assert normal(machine).pageset.small.keys() >= {1, 2}
