@@ -355,3 +355,26 @@ def test_memory_is_counted_in_whole_sections_for_page_structs():
     snapshot = boot(spec.load("article"))
     assert snapshot.nr_memmap == (0, (32 << 30 >> 12) * 64 // 4096)
     assert SECTION == 128 << 20 >> 12
+
+
+ODD = """
+kernel = "6.1"
+[[node]]
+memory = "2G"
+cpus = "0,2"
+distances = [10, 15]
+[[node]]
+memory = "3584M"
+cpus = "1"
+distances = [15, 10]
+"""
+"""A machine that was recorded with a third node: 2.5 GiB of it lie above 4 GiB."""
+
+
+def test_cores_of_a_socket_are_numbered_as_its_cpus_and_a_pci_window_starts_at_a_gibibyte(tmp_path):
+    (tmp_path / "odd.toml").write_text(ODD)
+    tree = Tree(Machine.from_snapshot(boot(spec.load(tmp_path / "odd.toml"))))
+    assert re.findall(r"^core id\s*: (\d+)$", tree.read("/proc/cpuinfo"), re.MULTILINE) == ["0", "1", "2"]
+    lines = tree.read("/proc/iomem").splitlines()
+    assert "100000000-19fffffff : System RAM" in lines
+    assert "1c0000000-23fffffff : PCI Bus 0000:00" in lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from vmfs.kernel import Arch
 from vmfs.spec import Cpu, Spec
 
@@ -30,7 +32,7 @@ def _head(cpu: Cpu) -> Pairs:
 
 
 def _topology(spec: Spec) -> dict[int, Pairs]:
-    """Cores are dealt to sockets node by node; the second threads come after all first ones."""
+    """Cores are dealt to sockets node by node, in a socket as CPUs are numbered; second threads come last."""
     threads, sockets = spec.cpu.threads_per_core, spec.cpu.sockets
     first: list[int] = []
     rest: list[int] = []
@@ -41,7 +43,9 @@ def _topology(spec: Spec) -> dict[int, Pairs]:
     per_socket = len(spec.cpus) // (sockets * threads)
     width = (per_socket * threads - 1).bit_length()
     places: dict[int, Pairs] = {}
-    for index, cpu in enumerate([*first, *rest]):
+    dealt = [*first, *rest]
+    seats = (sorted(dealt[start : start + per_socket]) for start in range(0, len(dealt), per_socket))
+    for index, cpu in enumerate(chain.from_iterable(seats)):
         core = index % (per_socket * sockets)
         thread = index // (per_socket * sockets)
         socket, core = divmod(core, per_socket)

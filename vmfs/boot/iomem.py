@@ -14,7 +14,7 @@ Resource = tuple[int, int, int, str]
 """Depth, first and last address, name."""
 
 PCI_END = 0xFEC00000
-PCI_ABOVE_BYTES = 2 << 30  # window above all memory
+PCI_ABOVE_BYTES, PCI_ABOVE_ALIGN = 2 << 30, 1 << 30  # window above all memory
 BAR_BYTES, PREFETCH_BYTES = 0x1000, 0x4000
 FIRST_SLOT = 2
 HT_HOLE = (0xFD00000000, 0xFFFFFFFFFF)  # HyperTransport's, on AMD's with 40 address bits
@@ -81,6 +81,7 @@ def _above_4g(spec: Spec, firmware: MemoryMap) -> Iterator[Resource]:
     top = max(firmware.top, PFN_4G) << PAGE_SHIFT
     if firmware.top > PFN_4G:
         yield 0, PFN_4G << PAGE_SHIFT, top - 1, "System RAM"
-    yield 0, top, top + PCI_ABOVE_BYTES - 1, "PCI Bus 0000:00"
-    if spec.cpu.physical_bits == HT_BITS and top + PCI_ABOVE_BYTES <= HT_HOLE[0]:
+    window = -(-top // PCI_ABOVE_ALIGN) * PCI_ABOVE_ALIGN
+    yield 0, window, window + PCI_ABOVE_BYTES - 1, "PCI Bus 0000:00"
+    if spec.cpu.physical_bits == HT_BITS and window + PCI_ABOVE_BYTES <= HT_HOLE[0]:
         yield 0, *HT_HOLE, "Reserved"
