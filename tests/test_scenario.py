@@ -49,6 +49,9 @@ def texts(machine):
 def test_the_ready_scenarios_are_those_that_are_documented():
     assert set(NAMES) == WANTED
     assert re.findall(r"^## `(.+)`", DOCS.read_text(), re.MULTILINE) == sorted(NAMES)
+    for name in NAMES:
+        section = DOCS.read_text().partition(f"## `{name}`")[2].partition("\n## ")[0]
+        assert f"Should trip: {' '.join(scenario.load(name).alert.split())}." in section
 
 
 @pytest.mark.parametrize("name", NAMES)

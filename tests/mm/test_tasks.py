@@ -82,6 +82,18 @@ def test_huge_pages_come_from_the_pool(machine):
     assert machine.default_hstate.free_huge_pages == 10
 
 
+def test_huge_pages_follow_the_policy(machine):
+    hstate = machine.default_hstate
+    machine.set_nr_hugepages(hstate, 20)
+    free = [hstate.free_huge_pages_node(nid) for nid in (0, 1)]
+    machine.start("vm", huge=7, policy="interleave")
+    assert [hstate.free_huge_pages_node(nid) for nid in (0, 1)] == [free[0] - 4, free[1] - 3]
+    machine.start("bound", huge=7, nid=1, policy="bind")
+    assert hstate.free_huge_pages_node(1) == free[1] - 10
+    with pytest.raises(NoHugePages):
+        machine.start("late", huge=1, nid=1, policy="bind")
+
+
 def test_a_pool_too_small_refuses_the_task(machine):
     before = counts(machine)
     with pytest.raises(NoHugePages):

@@ -163,13 +163,22 @@ def _touch(machine: Machine, task: Task) -> None:
     commit(machine, task, sum(mmap.accounted(mmap.vmas(machine, task))))
     map_page_tables(machine, task)
     if memory.huge:
-        task.hugetlb = HugetlbFile.create(machine.default_hstate)
-        nids = mempolicy.node_order(machine, task.nid, memory.policy)
-        task.hugetlb.reserve(machine, 0, memory.huge, nids)
-        task.hugetlb.fault(machine, 0, memory.huge, nids)
+        _touch_huge(machine, task)
     fault(machine, task, Use.FILE, memory.file)
     fault(machine, task, Use.SHMEM, memory.shmem)
     fault(machine, task, Use.ANON, memory.anon)
+
+
+def _touch_huge(machine: Machine, task: Task) -> None:
+    """hugetlb_fault() on each page; where they are interleaved, those of one node stand together here."""
+    memory = task.memory
+    task.hugetlb = HugetlbFile.create(machine.default_hstate)
+    nids = mempolicy.node_order(machine, task.nid, memory.policy)
+    task.hugetlb.reserve(machine, 0, memory.huge, nids)
+    first = 0
+    for nid, count in mempolicy.spread(machine, task.nid, memory.policy, memory.huge):
+        task.hugetlb.fault(machine, first, count, mempolicy.node_order(machine, nid, memory.policy))
+        first += count
 
 
 def commit(machine: Machine, task: Task, pages: int) -> None:
