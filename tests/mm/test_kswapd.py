@@ -62,6 +62,7 @@ def test_who_takes_memory_faster_than_kswapd_swaps_reclaims_itself():
     machine.start("hog", anon=NODE_PAGES * 6 // 5)
     assert total(machine, Item.PGSTEAL_KSWAPD) > 0
     assert stalls(machine) == total(machine, Item.PGSTEAL_DIRECT) == 0
+    assert machine.event(Item.PGROTATED) == total(machine, Item.PGSTEAL_ANON) > 0
 
     task = machine.start("flood", anon=8 * NODE_PAGES)
     direct, background = total(machine, Item.PGSTEAL_DIRECT), total(machine, Item.PGSTEAL_KSWAPD)

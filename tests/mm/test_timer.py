@@ -142,9 +142,12 @@ def test_kcompactd_follows_proactiveness():
         machine.set_sysctl("compaction_proactiveness", proactiveness)
         machine.fragment(0.8)
         machine.read_files(100_000, 1000)
+        assert machine.event(Item.COMPACT_MIGRATE_SCANNED) == 0
         before = machine.event(Item.PGMIGRATE_SUCCESS)
         machine.tick(120)
         moved[proactiveness] = machine.event(Item.COMPACT_MIGRATE_SCANNED)
+        assert machine.event(Item.COMPACT_DAEMON_MIGRATE_SCANNED) == moved[proactiveness]
+        assert machine.event(Item.COMPACT_DAEMON_FREE_SCANNED) == machine.event(Item.COMPACT_FREE_SCANNED)
         assert machine.event(Item.PGMIGRATE_SUCCESS) >= before
         check(machine)
 

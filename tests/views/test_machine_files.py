@@ -214,6 +214,10 @@ def test_node_reclaim_frees_page_cache(tree):
     cached = machine.node(0).page_state(Item.NR_FILE_PAGES)
     tree.write("/sys/devices/system/node/node0/reclaim", "64M")
     assert machine.node(0).page_state(Item.NR_FILE_PAGES) <= cached - (64 << 20 >> 12)
+    stolen = machine.node(0).page_state(Item.PGSTEAL_PROACTIVE)
+    assert 0 < stolen == machine.node(0).page_state(Item.PGSCAN_PROACTIVE)
+    assert machine.node(0).page_state(Item.PGSTEAL_FILE) == stolen
+    assert machine.node(0).page_state(Item.PGSTEAL_DIRECT) == 0
 
 
 def test_node_reclaim_of_more_than_there_is(tree):

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
+SCANNED = (
+    (Item.COMPACT_MIGRATE_SCANNED, Item.COMPACT_DAEMON_MIGRATE_SCANNED),
+    (Item.COMPACT_FREE_SCANNED, Item.COMPACT_DAEMON_FREE_SCANNED),
+)
 PROACTIVE_SECONDS = 32  # 1 << COMPACT_MAX_DEFER_SHIFT checks of 500 ms
 
 
@@ -182,9 +186,12 @@ def kcompactd(machine: Machine) -> None:
     high = min(max(100 - machine.sysctl.compaction_proactiveness, 5) + 10, 100)
     for node in machine.nodes:
         if fragmentation_score_node(machine, node) > high:
+            before = [machine.event(scanned) for scanned, _ in SCANNED]
             for zone in node.zones:
                 if zone.populated:
                     compact_zone(machine, zone, whole=True)
+            for (scanned, by_kcompactd), then in zip(SCANNED, before, strict=True):
+                machine.count_event(by_kcompactd, machine.event(scanned) - then)
             machine.touch()
     machine.compacted_at = _free(machine)
 

@@ -26,6 +26,7 @@ MIN_LRU_BATCH = 64
 RECLAIM_DISTANCE = 30
 MAX_SWAPPINESS = 200
 SWAPPED = (Use.ANON, Use.SHMEM, Use.UNKNOWN)  # what has no file to be written to
+ON_DISK = (Use.FILE, Use.BUFFERS)
 RECLAIM_ZONE, RECLAIM_WRITE, RECLAIM_UNMAP = 1, 2, 4
 
 
@@ -35,18 +36,20 @@ class ScanControl:
 
     highest_zoneidx: int
     kswapd: bool = False
+    proactive: bool = False
     may_unmap: bool = True
     may_swap: bool = True
     may_writepage: bool = True
     slab: bool = True
 
     @property
-    def scanned(self) -> Item:
-        return Item.PGSCAN_KSWAPD if self.kswapd else Item.PGSCAN_DIRECT
-
-    @property
-    def stolen(self) -> Item:
-        return Item.PGSTEAL_KSWAPD if self.kswapd else Item.PGSTEAL_DIRECT
+    def reclaimer(self) -> tuple[Item, Item]:
+        """reclaimer_offset(): where pages that are scanned and freed are counted."""
+        if self.proactive:
+            return Item.PGSCAN_PROACTIVE, Item.PGSTEAL_PROACTIVE
+        if self.kswapd:
+            return Item.PGSCAN_KSWAPD, Item.PGSTEAL_KSWAPD
+        return Item.PGSCAN_DIRECT, Item.PGSTEAL_DIRECT
 
 
 # -- kswapd ------------------------------------------------------------------------------------
@@ -269,7 +272,7 @@ def node_reclaim(machine: Machine, node: Node, want: int) -> int:
 
 def reclaim_node(machine: Machine, node: Node, pages: int, swappiness: int | None) -> int:
     """user_proactive_reclaim() on a node: up to `pages` pages, without swap when swappiness is 0."""
-    control = ScanControl(machine.zone_index("Movable"), may_swap=swappiness != 0)
+    control = ScanControl(machine.zone_index("Movable"), proactive=True, may_swap=swappiness != 0)
     freed = 0
     while freed < pages:
         step = shrink_node(machine, node, control, pages - freed)
@@ -363,12 +366,13 @@ def _shrink_list(
         machine.count_event(Item.PGDEACTIVATE, count)
         node.mod_state(Item.PGREFILL, count)
     anon = which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON)
-    node.mod_state(control.scanned, count)
+    scanned, stolen = control.reclaimer
+    node.mod_state(scanned, count)
     node.mod_state(Item.PGSCAN_ANON if anon else Item.PGSCAN_FILE, count)
     _stall(machine, control, batches)
     for batch in batches:
         _reclaim_batch(machine, node, zone, batch)
-    node.mod_state(control.stolen, count)
+    node.mod_state(stolen, count)
     node.mod_state(Item.PGSTEAL_ANON if anon else Item.PGSTEAL_FILE, count)
     if anon and control.may_unmap:
         _write_ahead(machine, node, zone, which, control, count)
@@ -404,6 +408,8 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
     """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
     if batch.use in SWAPPED:
         _swap_out(machine, node, batch)
+    # What has been written comes to the end of its list, to be freed next: folio_rotate_reclaimable().
+    machine.count_event(Item.PGROTATED, batch.dirty if batch.use in ON_DISK else batch.pages)
     filemap.uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
         left = filemap.file_lru_pages(machine)
