@@ -74,20 +74,20 @@ def run(
     return vmfs("run", *chosen, "--", "sh", "-c", script, **more)  # type: ignore[arg-type]
 
 
-def output(script: str, *options: str, machine: str = MACHINE) -> str:
+def output(script: str, *options: str, machine: str = MACHINE, as_root: bool = False) -> str:
     """What a script that must succeed prints; nothing may be said on standard error by vmfs itself."""
-    done = run(script, *options, machine=machine)
+    done = run(script, *options, machine=machine, as_root=as_root)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "vmfs:" not in done.stderr
     return done.stdout
 
 
-def loaded(script: str, *options: str) -> str:
+def loaded(script: str, *options: str, as_root: bool = False) -> str:
     """What the script prints on a machine where a lot has happened; loaded_twin() is the same machine."""
     lines = "\n".join(LOAD)
     prepare = f"printf '%s\\n' {shlex.quote(lines)} > $VMFS_ROOT/vmfs/ctl\n"
     prepare += f"echo {HUGEPAGES} > /proc/sys/vm/nr_hugepages\n"
-    return output(prepare + script, *options)
+    return output(prepare + script, *options, as_root=as_root)
 
 
 def twin(machine: str = MACHINE) -> Tree:

@@ -245,6 +245,20 @@ def test_a_shell_inside_has_job_control(terminal: Terminal) -> None:
     terminal.expect("status 3")
 
 
+def test_a_run_starts_in_time() -> None:
+    run = [*RUN, "run", "true"]
+    subprocess.run(run, check=True)  # what Python compiles once is compiled
+    # processor time, which the neighbours on a busy machine do not take: the run waits for nothing else
+    assert min(processor_seconds(run) for _ in range(3)) <= 0.6
+
+
+def processor_seconds(words: list[str]) -> float:
+    before = os.times()
+    subprocess.run(words, check=True)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
 # What is there
 
 

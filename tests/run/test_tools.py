@@ -559,3 +559,21 @@ def test_sysconf() -> None:
         "8",
         "8",
     ]
+
+
+EACH = """
+free -b; vmstat -s; vmstat -m; slabtop -o; sysctl -a 2>/dev/null | grep ^vm; numactl -H; numactl --show
+numastat; numastat -m 2>/dev/null; lscpu; lsmem; lstopo-no-graphics --no-io; hugeadm --pool-list; smem -w
+swapon --show; busybox free; dmesg --notime; grep Mems_allowed /proc/self/status; getconf _PHYS_PAGES
+/usr/lib/nagios/plugins/check_swap -w 10% -c 5%; atop -P NUM 1 1 | grep -o ' 4096 .*'
+/usr/bin/python3 -c 'import psutil; print(psutil.virtual_memory(), psutil.swap_memory())'
+for option in r B H W S; do S_TIME_FORMAT=ISO sar -$option 1 1 | grep Average; done
+"""
+
+
+def test_as_root_they_print_the_same() -> None:
+    if os.getuid():
+        pytest.skip("only root can be root")
+    as_root = loaded(EACH, as_root=True).splitlines()
+    assert as_root == loaded(EACH).splitlines()
+    assert len(as_root) > 500

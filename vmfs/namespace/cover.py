@@ -22,6 +22,7 @@ class Cover:
     def __init__(self, machine: str) -> None:
         self.machine = machine
         self.missing: list[str] = []
+        self._known: dict[str, bool] = {}
 
     def lay_over(self, targets: Iterable[str]) -> None:
         """Bind each; where the host lacks a name, make room for it."""
@@ -46,7 +47,10 @@ class Cover:
         Path(f"{self.machine}/vmfs/keeper").write_text("hide /vmfs/absent\n")
 
     def has(self, target: str) -> bool:
-        return os.path.lexists(self.machine + target)
+        """Whether the machine has it: looked up once, for that makes the text of a file, to tell its size."""
+        if target not in self._known:
+            self._known[target] = _can_be_looked_up(self.machine + target)
+        return self._known[target]
 
     def _add_names(self, parent: str, names: list[str]) -> None:
         if _has_no_room(f"{parent}/") or not Path(parent).is_dir():
@@ -72,6 +76,14 @@ class Cover:
                 _place_holder(f"{parent}/{name}", mode)
                 syscalls.bind(f"/proc/self/fd/{below}/{name}", f"{parent}/{name}")
         os.close(below)
+
+
+def _can_be_looked_up(path: str) -> bool:
+    try:
+        os.close(os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _is_rare_device(name: str, mode: int) -> bool:
