@@ -3,7 +3,7 @@
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
-from vmfs.mm import page_alloc, vmscan, wmark
+from vmfs.mm import kswapd, page_alloc, vmscan, wmark
 from vmfs.mm.check import check
 from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.swap_state import total_swapcache_pages
@@ -30,7 +30,7 @@ def test_a_boost_costs_page_cache_and_is_taken_back():
     machine.slab_caches.clear()
     before, zone = file_pages(machine), normal(machine)
     zone.watermark_boost = 1024
-    vmscan.wakeup_kswapd(machine, machine.nodes[0], zone.index)
+    kswapd.wakeup_kswapd(machine, machine.nodes[0], zone.index)
 
     assert zone.watermark_boost == 0
     assert 0 < before - file_pages(machine) <= 1024 + 64
@@ -175,7 +175,7 @@ def test_kswapd_stops_at_the_high_watermark_when_min_free_rises_under_a_full_cac
 
 def test_direct_reclaim_alone_is_enough_where_kswapd_has_given_up(monkeypatch):
     machine = one_node()
-    monkeypatch.setattr(vmscan, "wakeup_kswapds", lambda *_: None)
+    monkeypatch.setattr(kswapd, "wakeup_kswapds", lambda *_: None)
     machine.read_files(2 * NODE_PAGES)
     task = machine.start("hog", anon=NODE_PAGES // 2 + 5)
 

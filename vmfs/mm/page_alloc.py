@@ -2,7 +2,7 @@
 
 A request for many blocks does what as many single calls would: each zone yields until its
 watermark test fails, then the next zone is asked; below LOW kswapd is woken, below MIN the caller
-reclaims. kswapd runs to its end at once, where the kernel would run it beside the caller.
+reclaims. kswapd runs at once, where the kernel would run it beside the caller.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import compaction, gfp, pcp_free, vmscan, wmark
+from vmfs.mm import compaction, gfp, kswapd, pcp_free, vmscan, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.vmstat import Item
@@ -84,7 +84,7 @@ def alloc_pages(machine: Machine, request: Request) -> Parts:
         parts += got
         left -= sum(e.pages for _, e in got) >> request.order
     for node in woken:
-        vmscan.wakeup_kswapd(machine, node, request.highest_zoneidx, priority=1)
+        kswapd.wakeup_kswapd(machine, node, request.highest_zoneidx, priority=1)
     return parts
 
 
@@ -102,7 +102,7 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Pa
     want = request.count << request.order
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
     nodes = dict.fromkeys(machine.node(zone.nid) for zone in short)
-    vmscan.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want)
+    kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want)
     woken.update(nodes)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)
@@ -225,7 +225,7 @@ def boost_watermark(machine: Machine, zone: Zone, steals: int) -> None:
     high = zone.watermark.high
     limit = max(high * factor // 10000, pageblock) if high else 0
     zone.watermark_boost = min(zone.watermark_boost + steals * pageblock, limit)
-    vmscan.wakeup_kswapd(machine, machine.node(zone.nid), zone.index)
+    kswapd.wakeup_kswapd(machine, machine.node(zone.nid), zone.index)
 
 
 def zone_statistics(machine: Machine, preferred: Zone, zone: Zone, nid: int, calls: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vmfs.kernel import Feature
-from vmfs.mm import pageset, vmscan, wmark
+from vmfs.mm import kswapd, pageset, wmark
 from vmfs.mm.huge_memory import ThpSize, TransparentHugePages
 from vmfs.mm.lru_gen import LruGen, capabilities
 from vmfs.mm.mempolicy import DEFAULT_WEIGHT, InterleaveWeight, Mempolicy
@@ -45,7 +45,7 @@ def _watermark_scale_factor(machine: Machine, _before: int) -> None:
 def _watermarks_moved(machine: Machine) -> None:
     """The next allocations then wake kswapd where it has work; here at once."""
     wmark.setup_per_zone_wmarks(machine)
-    vmscan.wakeup_all_kswapds(machine)
+    kswapd.wakeup_all_kswapds(machine)
 
 
 def _lowmem_reserve_ratio(machine: Machine, _before: list[int]) -> None:

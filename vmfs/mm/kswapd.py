@@ -1,0 +1,156 @@
+"""kswapd, which reclaims in the background (mm/vmscan.c).
+
+A run happens at once: there is no time between a wake-up and its end. But work takes time, which psi
+charges, and a kswapd that has taken on more than it can have done by now leaves the rest to whoever
+allocates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from vmfs.mm import lru, psi, swapfile, vmscan, wmark
+from vmfs.mm.lru import Lru
+from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.vmscan import ScanControl
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+MIN_LRU_BATCH = 64
+
+
+def pgdat_balanced(node: Node, highest_zoneidx: int) -> bool:
+    """One zone above its high watermark is enough; so is having no zone to balance."""
+    zones = [zone for zone in node.zones if zone.managed_pages and zone.index <= highest_zoneidx]
+    return not zones or any(_deficit(zone, highest_zoneidx) <= 0 for zone in zones)
+
+
+def _deficit(zone: Zone, highest_zoneidx: int) -> int:
+    """Pages that are missing to the high watermark."""
+    return wmark.high_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx] + 1 - zone.free_pages
+
+
+def _missing(zones: Iterable[Zone], highest_zoneidx: int) -> int:
+    """Pages to free until a node with these zones is balanced."""
+    zones = [zone for zone in zones if zone.managed_pages and zone.index <= highest_zoneidx]
+    return max(min((_deficit(zone, highest_zoneidx) for zone in zones), default=0), 0)
+
+
+def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int, want: int) -> None:
+    """wake_all_kswapds() for an allocation of `want` pages from any of the nodes.
+
+    They run side by side: where files go first, the page cache of all goes before anything of one is
+    swapped out. A kswapd that lags behind has not got to it yet.
+    """
+    if psi.kswapd_lags(machine):
+        return
+    awake = [node for node in nodes if node.kswapd_failures < vmscan.MAX_RECLAIM_RETRIES]
+    control = ScanControl(highest_zoneidx, kswapd=True)
+    without_swap = replace(control, may_swap=False)
+    for node in awake:
+        if want > 0 and not vmscan.scan_order(machine, list(node.zones), control)[0]:
+            missing = _missing(node.zones, highest_zoneidx)
+            want -= max(vmscan.shrink_node(machine, node, without_swap, want + missing) - missing, 0)
+    for node in awake:
+        wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)))
+
+
+def wakeup_kswapd(
+    machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, priority: int = vmscan.DEF_PRIORITY
+) -> None:
+    """Run the node's kswapd until it is balanced or finds nothing.
+
+    `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
+    much in the meantime. From a low `priority` it goes on where it has run for long.
+    """
+    boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
+    balanced = not want and pgdat_balanced(node, highest_zoneidx)
+    if node.kswapd_failures >= vmscan.MAX_RECLAIM_RETRIES or (balanced and not boosts):
+        return
+    machine.count_event(Item.PAGEOUTRUN, 1)
+    control = ScanControl(highest_zoneidx, kswapd=True)
+    if balanced:
+        boosted = replace(control, may_swap=False, may_writepage=False)
+        vmscan.shrink_node(machine, node, boosted, sum(boosts.values()))
+    else:
+        progress = _balance_pgdat(machine, node, control, want, priority)
+        node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
+    for zone, boost in boosts.items():
+        zone.watermark_boost -= min(zone.watermark_boost, boost)
+
+
+def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int, priority: int) -> int:
+    """Returns the pages freed: those missing, what the waker takes meanwhile, and what the last round
+    frees beyond.
+    """
+    progress = 0
+    zones = [z for z in node.zones if z.managed_pages and z.index <= control.highest_zoneidx]
+    least = want + _missing(zones, control.highest_zoneidx)
+    while progress < least or not pgdat_balanced(node, control.highest_zoneidx):
+        listed, most = _reclaimable(machine, zones), _nr_to_reclaim(machine, zones, control)
+        target = _in_rounds(least - progress, listed, most, priority)
+        freed = vmscan.shrink_node(machine, node, control, target)
+        progress += freed
+        if not freed:
+            break
+    return progress
+
+
+def _in_rounds(least: int, listed: int, most: int, priority: int) -> int:
+    """What kswapd frees until it is `least`: `listed` >> priority a round, and `most` at the most."""
+    freed = 0
+    for each in range(priority, 0, -1):
+        freed += min(max(listed >> each, vmscan.SWAP_CLUSTER_MAX), most)
+        if freed >= least or listed >> each >= most:
+            break
+    return freed + max(-(-(least - freed) // most), 0) * most
+
+
+def _nr_to_reclaim(machine: Machine, zones: list[Zone], control: ScanControl) -> int:
+    """kswapd_vmscan.shrink_node(): as much as is to be free, at once; with lru_gen only until enough is."""
+    if machine.lru_gen.enabled:
+        return max(_missing(zones, control.highest_zoneidx) + MIN_LRU_BATCH, vmscan.SWAP_CLUSTER_MAX)
+    return sum(max(wmark.high_wmark_pages(zone), vmscan.SWAP_CLUSTER_MAX) for zone in zones)
+
+
+def _reclaimable(machine: Machine, zones: list[Zone]) -> int:
+    """Pages on the lists that can go: of files, and as many anonymous ones as there is swap for."""
+    file = sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE))
+    anon = sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON))
+    return file + min(anon, swapfile.nr_swap_pages(machine))
+
+
+def wakeup_all_kswapds(machine: Machine) -> None:
+    """What the next allocations would do after watermarks have moved."""
+    for node in _behind(machine):
+        wakeup_kswapd(machine, node, machine.zone_index("Movable"))
+
+
+def _behind(machine: Machine) -> list[Node]:
+    """Nodes whose kswapd has work and has not given up.
+
+    None, while an allocation finds one zone above its low watermark, on whatever node: only one
+    that fails everywhere wakes them.
+    """
+    highest = machine.zone_index("Movable")
+    zones = [zone for _, zone in machine.zones() if zone.managed_pages]
+    if any(z.free_pages > wmark.low_wmark_pages(z) + z.lowmem_reserve[highest] for z in zones):
+        return []
+    nodes = (node for node in machine.nodes if node.kswapd_failures < vmscan.MAX_RECLAIM_RETRIES)
+    return [node for node in nodes if not pgdat_balanced(node, highest)]
+
+
+def kswapd_is_behind(machine: Machine) -> bool:
+    """Whether a kswapd has work: then it tries again every second."""
+    return bool(_behind(machine))
+
+
+def recheck(machine: Machine) -> None:
+    """kswapd(), awake without anybody's call."""
+    if not psi.kswapd_lags(machine):
+        wakeup_all_kswapds(machine)
+    machine.touch()
