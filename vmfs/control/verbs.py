@@ -73,8 +73,8 @@ def _task(machine: Machine, who: str) -> Task:
     return named[0]
 
 
-def read(host: Host, size: int, files: int = 1, node: int | None = None) -> None:
-    host.machine.read_files(size, files, node)
+def read(host: Host, size: int, files: int = 1, node: int | None = None, name: str | None = None) -> None:
+    host.machine.read_files(size, files, node, name)
 
 
 def write(host: Host, size: int, files: int = 1) -> None:
@@ -183,7 +183,7 @@ VERBS = {
             },
         ),
         Verb("stop", stop, (("NAME|PID", name),)),
-        Verb("read", read, (("SIZE", pages),), {"files": COUNT, "node": node}),
+        Verb("read", read, (("SIZE", pages),), {"files": COUNT, "node": node, "name": name}),
         Verb("write", write, (("SIZE", pages),), {"files": COUNT}),
         Verb("slab", slab, (("CACHE", name), ("N", integer(-MOST_COUNT, MOST_COUNT)))),
         Verb(

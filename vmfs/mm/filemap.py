@@ -17,6 +17,7 @@ from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
+    from vmfs.mm.file_set import FileSet
     from vmfs.mm.machine import Machine
 
 SECTORS_PER_PAGE = 8
@@ -26,11 +27,12 @@ SHORTEST_LAP = 1024  # pages
 READAHEAD_PAGES = 32  # VM_READAHEAD_PAGES: what a fault in a mapped file reads at once
 
 
-def read(machine: Machine, pages: int, files: int, nid: int) -> None:
-    """`files` files of `pages` pages in all are opened and read once."""
+def read(machine: Machine, pages: int, files: int, nid: int, known: FileSet | None = None) -> None:
+    """`files` files of `pages` pages in all are opened and read for the first time."""
     for some, share in _turns(machine, pages, files):
-        _open(machine, share, some, nid)
-        _read_file_pages(machine, share, some, nid)
+        names = some + directories(some)
+        look_up(machine, some, names, names, min(some, share), nid)
+        read_file_pages(machine, share, some, nid, known)
 
 
 def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]]:
@@ -42,15 +44,15 @@ def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]
         files, pages = files - some, pages - share
 
 
-def _read_file_pages(machine: Machine, pages: int, files: int, nid: int) -> None:
+def read_file_pages(machine: Machine, pages: int, files: int, nid: int, known: FileSet | None = None) -> None:
     """A row of reads that drops what it read itself is lived through once for all its laps."""
     length = max(2 * _room(machine), SHORTEST_LAP)
     laps, rest = divmod(pages, length)
-    lap = partial(_read_pages, machine, Use.FILE, length, nid, nodes=pages > files)
+    lap = partial(_read_pages, machine, Use.FILE, length, nid, known, nodes=pages > files)
     if laps:
         lap()
     repeat(machine, lap, laps - 1)
-    _read_pages(machine, Use.FILE, rest, nid, nodes=pages > files)
+    _read_pages(machine, Use.FILE, rest, nid, known, nodes=pages > files)
 
 
 def _room(machine: Machine) -> int:
@@ -62,31 +64,44 @@ def _room(machine: Machine) -> int:
 
 
 def _inode_table_pages(files: int) -> int:
-    return -(-files * INODE_BYTES // PAGE_SIZE) + _directories(files)
+    return -(-files * INODE_BYTES // PAGE_SIZE) + directories(files)
 
 
-def _directories(files: int) -> int:
+def directories(files: int) -> int:
     return -(-files // FILES_PER_DIRECTORY)
 
 
-def _open(machine: Machine, pages: int, files: int, nid: int) -> None:
-    """Opening files by name: for each a dentry, an inode and what hangs on it, in all less than a page."""
-    inodes = files + _directories(files)
-    for name in ("dentry", "ext4_inode_cache", "lsm_inode_cache"):
+def look_up(machine: Machine, files: int, dentries: int, inodes: int, cached: int, nid: int) -> None:
+    """Opening files by name: for each a dentry, an inode and what hangs on it, in all less than a page.
+
+    `files` of the inodes are those of files, the rest of directories; `cached` get page cache.
+    """
+    machine.cache_alloc("dentry", dentries, nid)
+    for name in ("ext4_inode_cache", "lsm_inode_cache"):
         machine.cache_alloc(name, inodes, nid)
     machine.cache_alloc("ext4_extent_status", files, nid)
-    machine.cache_alloc("buffer_head", _inode_table_pages(files), nid)
-    machine.vfs.opened(inodes, cached=min(files, pages))
-    _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid)
+    machine.vfs.opened(dentries, inodes, cached)
+    if files:
+        machine.cache_alloc("buffer_head", _inode_table_pages(files), nid)
+        _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid)
 
 
-def _read_pages(machine: Machine, use: Use, pages: int, nid: int, *, nodes: bool = False) -> None:
-    """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc())."""
+def _read_pages(
+    machine: Machine, use: Use, pages: int, nid: int, known: FileSet | None = None, *, nodes: bool = False
+) -> None:
+    """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc()).
+
+    A block of inodes or of a directory is touched for each file in it, and active from the second on.
+    """
+    active = use is Use.BUFFERS and not machine.lru_gen.enabled
     for portion in page_alloc.portions(machine, pages):
         if nodes:
             workingset.add(machine, portion, nid)
         for zone, batch in _add_to_page_cache(machine, use, portion, nid):
-            lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
+            batch.files = known
+            which = Lru.ACTIVE_FILE if active else Lru.INACTIVE_FILE
+            lru.add(machine.node(zone.nid), zone, which, batch)
+    machine.count_event(Item.PGACTIVATE, pages if active else 0)
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
     psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
 
@@ -127,7 +142,8 @@ def uncharge(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
 def write(machine: Machine, pages: int, files: int, nid: int) -> None:
     """File data is written: dirty pages, then writeback down to the background threshold."""
     for some, share in _turns(machine, pages, files):
-        _open(machine, share, some, nid)
+        names = some + directories(some)
+        look_up(machine, some, names, names, min(some, share), nid)
         for portion in page_alloc.portions(machine, share):
             _write_pages(machine, portion, nid, nodes=share > some)
 

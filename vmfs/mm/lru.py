@@ -15,6 +15,7 @@ from vmfs.mm.extents import Extents
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
+    from vmfs.mm.file_set import FileSet
     from vmfs.mm.mmzone import Node, Zone
     from vmfs.mm.tasks import Task
 
@@ -61,13 +62,17 @@ _ZONE_ITEMS = (
 
 @dataclass(slots=True, eq=False)
 class Batch:
-    """Pages of one owner on one list of one zone. `dirty` of them await writeback since an uptime."""
+    """Pages of one owner on one list of one zone. `dirty` of them await writeback since an uptime.
+
+    `files` are those the pages are of, where they have a name.
+    """
 
     use: Use
     extents: Extents
     task: Task | None = None
     dirty: int = 0
     dirtied_centisecs: int = 0
+    files: FileSet | None = None
 
     @property
     def pages(self) -> int:
@@ -121,7 +126,7 @@ def add_tail(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
 def _continues(last: Batch, batch: Batch) -> bool:
     """Whether two batches can be one, so that many small ones do not make long queues."""
     return (
-        (last.use, last.task) == (batch.use, batch.task)
+        (last.use, last.task, last.files) == (batch.use, batch.task, batch.files)
         and not last.dirty
         and not batch.dirty
         and len(last.extents.start) + len(batch.extents.start) <= MOST_RUNS
@@ -137,11 +142,12 @@ def take(
     mapped: bool = True,
     dirty: bool = True,
     only: Use | None = None,
+    files: FileSet | None = None,
 ) -> list[Batch]:
     """isolate_lru_folios(): up to `pages` pages from the head, splitting the last batch.
 
     Without `mapped` the pages of tasks, without `dirty` those are passed over and keep their place,
-    with `only` all other uses.
+    with `only` all other uses, with `files` those of other files.
     """
     queue = queue_of(zone, lru)
     taken: list[Batch] = []
@@ -149,7 +155,8 @@ def take(
     while queue and pages > 0:
         batch = queue.popleft()
         most = batch.pages if dirty else batch.pages - batch.dirty
-        passed = (batch.task is not None and not mapped) or (only is not None and batch.use is not only)
+        passed = (batch.task is not None and not mapped) or only not in (None, batch.use)
+        passed = passed or files not in (None, batch.files)
         if not most or passed:
             kept.append(batch)
             continue
@@ -173,7 +180,7 @@ def split(batch: Batch, pages: int) -> Batch:
     head, batch.extents = batch.extents.take(pages)
     dirty = max(batch.dirty - batch.pages, 0)
     batch.dirty -= dirty
-    return Batch(batch.use, head, batch.task, dirty, batch.dirtied_centisecs)
+    return Batch(batch.use, head, batch.task, dirty, batch.dirtied_centisecs, batch.files)
 
 
 def take_use(node: Node, zone: Zone, lru: Lru, use: Use) -> list[Batch]:

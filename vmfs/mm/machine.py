@@ -12,6 +12,7 @@ from vmfs.kernel import Feature, Kernel
 from vmfs.mm import (
     build,
     compaction,
+    file_set,
     filemap,
     hugetlb,
     hugetlb_demote,
@@ -325,9 +326,12 @@ class Machine:
         hugetlb_demote.demote_pool_huge_page(self, hstate, count, nid)
         self.touch()
 
-    def read_files(self, pages: int, files: int = 1, nid: int | None = None) -> None:
-        """Files are read: page cache, dentries, inodes."""
-        filemap.read(self, pages, files, self._nid(nid))
+    def read_files(self, pages: int, files: int = 1, nid: int | None = None, name: str | None = None) -> None:
+        """Files are read: page cache, dentries, inodes. Those of a `name` are the same every time."""
+        if name is None:
+            filemap.read(self, pages, files, self._nid(nid))
+        else:
+            file_set.read(self, name, pages, files, self._nid(nid))
         self.touch()
 
     def write_files(self, pages: int, files: int = 1, nid: int | None = None) -> None:

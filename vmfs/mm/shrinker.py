@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
 from vmfs.mm import filemap, slab, workingset
+from vmfs.mm.file_set import FileSet
 from vmfs.mm.mmzone import Node
 from vmfs.mm.vmstat import Item
 from vmfs.mm.workingset import Trees
@@ -26,19 +27,21 @@ SHRINK_BATCH = 128
 class Vfs:
     """What the filesystem layer holds unused. Objects, not pages.
 
-    `cached_inodes` of the unused inodes have pages in the page cache.
+    `cached_inodes` of the unused inodes have pages in the page cache. `file_sets` are the files that
+    have a name.
     """
 
     unused_dentries: int = 0
     unused_inodes: int = 0
     cached_inodes: int = 0
     trees: Trees = field(default_factory=Trees)
+    file_sets: dict[str, FileSet] = field(default_factory=dict)
 
-    def opened(self, inodes: int, cached: int) -> None:
+    def opened(self, dentries: int, inodes: int, cached: int) -> None:
         """Files were opened, read or written, and closed."""
-        self.unused_dentries += inodes
+        self.unused_dentries += dentries
         self.unused_inodes += inodes
-        self.cached_inodes += cached
+        self.cached_inodes = min(self.cached_inodes + cached, self.unused_inodes)
 
     def pages_dropped(self, pages: int, left: int) -> None:
         """Page cache went: inodes lose their last page in proportion."""
@@ -116,6 +119,8 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None, stolen: 
     machine.count_event(Item.SLABS_SCANNED, count)
     freed = slab.free(machine, cache, count, node)
     if name == "dentry":
+        for known in machine.vfs.file_sets.values():
+            known.dentries -= known.dentries * count // machine.vfs.unused_dentries
         machine.vfs.unused_dentries -= count
     elif name == workingset.NODES:
         workingset.shadow_lru_isolate(machine, count)
@@ -130,6 +135,8 @@ def _inodes_gone(machine: Machine, count: int, node: Node | None, stolen: Item) 
     gone = vfs.cached_inodes * count // max(vfs.unused_inodes, 1) if mapping_shrinkable(machine) else 0
     left = vfs.cached_inodes - gone
     workingset.forget(machine, count, vfs.unused_inodes)
+    for known in vfs.file_sets.values():
+        known.inodes -= known.inodes * count // vfs.unused_inodes
     vfs.unused_inodes -= count
     if gone:
         total = filemap.file_lru_pages(machine)

@@ -1,0 +1,151 @@
+"""The same files read again: used again while they are cached, read from disk where they are not."""
+
+import pytest
+
+from tests.small_machine import NODE_PAGES, small_machine
+from vmfs import boot, control, spec
+from vmfs.mm import state
+from vmfs.mm.check import check
+from vmfs.mm.machine import Machine
+from vmfs.mm.vmstat import Item
+from vmfs.tree import Tree
+
+PAGES = 20_000
+
+
+def booted(release):
+    return Machine.from_snapshot(boot.boot(spec.load("tiny", kernel=".".join(map(str, release)))))
+
+
+def cached(machine):
+    inactive, active = (
+        machine.global_page_state(item) for item in (Item.NR_INACTIVE_FILE, Item.NR_ACTIVE_FILE)
+    )
+    return inactive, active
+
+
+def read_twice(release):
+    machine = small_machine(release, nodes=1)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    for _ in range(2):
+        machine.read_files(PAGES, 0, name="big")
+    return machine
+
+
+@pytest.mark.parametrize("release", [(5, 10), (6, 1)])
+def test_a_page_that_is_read_twice_becomes_active(release):
+    machine = read_twice(release)
+
+    assert cached(machine) == (0, PAGES)
+    assert machine.event(Item.PGACTIVATE) == PAGES
+    assert machine.event(Item.PGPGIN) == PAGES * 8
+    machine.read_files(PAGES, 0, name="big")
+    assert machine.event(Item.PGACTIVATE) == PAGES
+    check(machine)
+
+
+@pytest.mark.parametrize("release", [(6, 12), (7, 2)])
+def test_with_generations_it_stays_where_it_is(release):
+    machine = read_twice(release)
+
+    assert cached(machine) == (PAGES, 0)
+    assert machine.event(Item.PGPGIN) == PAGES * 8
+
+
+def test_files_without_a_name_are_others_every_time():
+    machine = small_machine(nodes=1)
+    for _ in range(2):
+        machine.read_files(PAGES, 0)
+
+    assert cached(machine) == (2 * PAGES, 0)
+
+
+def test_what_was_dropped_is_read_from_disk():
+    machine = read_twice((6, 1))
+    machine.drop_caches(1)
+    machine.read_files(PAGES, 0, name="big")
+
+    assert cached(machine) == (PAGES, 0)
+    assert machine.event(Item.PGPGIN) == 2 * PAGES * 8
+
+
+def test_what_was_reclaimed_is_read_from_disk_and_the_rest_is_activated():
+    machine = small_machine((6, 1), nodes=1)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.read_files(PAGES, 0, name="first")
+    machine.read_files(NODE_PAGES - PAGES, 0, name="second")
+    left = sum(cached(machine))
+    before = machine.event(Item.PGPGIN)
+    machine.read_files(NODE_PAGES - PAGES, 0, name="second")
+
+    lost = (machine.event(Item.PGPGIN) - before) // 8
+    assert 0 < left <= NODE_PAGES
+    assert machine.event(Item.PGACTIVATE) == NODE_PAGES - PAGES - lost
+    check(machine)
+
+
+def test_part_of_the_files_activates_that_part():
+    machine = small_machine((6, 1), nodes=1)
+    machine.read_files(PAGES, 0, name="big")
+    machine.read_files(1000, 0, name="big")
+
+    assert cached(machine) == (PAGES - 1000, 1000)
+
+
+def test_more_of_the_files_is_read_once():
+    machine = small_machine((6, 12), nodes=1)
+    machine.read_files(1000, 0, name="big")
+    machine.read_files(PAGES, 0, name="big")
+
+    assert cached(machine) == (PAGES, 0)
+    assert machine.event(Item.PGPGIN) == PAGES * 8
+
+
+def test_a_control_line_names_them():
+    machine = small_machine((6, 1), nodes=1)
+    tree = Tree(machine)
+    for _ in range(2):
+        control.run(tree, "read 40M files=0 name=logs")
+
+    assert cached(machine) == (0, 10 << 10)
+
+
+def test_machines_with_named_files_are_saved():
+    machine = read_twice((6, 1))
+
+    again = state.load(machine.save())
+    again.read_files(PAGES, 0, name="big")
+    assert again.event(Item.PGPGIN) == machine.event(Item.PGPGIN)
+
+
+def objects(machine):
+    return {name: machine.slab_cache(name).active_objs for name in ("dentry", "ext4_inode_cache")}
+
+
+@pytest.mark.parametrize("release", [(5, 10), (6, 1), (6, 12), (7, 2)])
+def test_names_are_looked_up_again_when_they_were_dropped(release):
+    machine = booted(release)
+    before = objects(machine)
+    machine.read_files(10_000, 10_000, name="small")
+    opened = objects(machine)
+    machine.read_files(10_000, 10_000, name="small")
+    assert objects(machine) == opened
+
+    machine.drop_caches(3)
+    assert objects(machine)["dentry"] <= before["dentry"]
+    machine.read_files(10_000, 10_000, name="small")
+    assert objects(machine)["dentry"] - before["dentry"] == pytest.approx(10_040, abs=50)
+    assert machine.vfs.unused_inodes >= 10_040
+    check(machine)
+
+
+@pytest.mark.parametrize(("release", "left"), [((5, 10), 0), ((6, 1), 10_000), ((6, 12), 10_000)])
+def test_inodes_that_were_read_again_go_with_their_pages_until_5_14(release, left):
+    machine = booted(release)
+    before = sum(cached(machine))
+    machine.read_files(10_000, 10_000, name="small")
+    machine.drop_caches(1)
+    machine.read_files(10_000, 10_000, name="small")
+    machine.drop_caches(2)
+
+    assert sum(cached(machine)) == pytest.approx(before + left, abs=before + 100)
