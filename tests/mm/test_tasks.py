@@ -71,6 +71,9 @@ def test_locked_memory_is_unevictable_and_never_reclaimed(machine):
     assert locked.rss == 1000
     assert machine.global_page_state(Item.NR_MLOCK) == 1000
     assert machine.global_page_state(Item.NR_UNEVICTABLE) == 1000
+    machine.stop(locked)
+    kinds = ("MLOCKED", "CULLED", "MUNLOCKED", "RESCUED")
+    assert [machine.event(Item[f"UNEVICTABLE_PGS_{kind}"]) for kind in kinds] == [1000] * 4
 
 
 def test_huge_pages_come_from_the_pool(machine):

@@ -268,6 +268,7 @@ def _map(machine: Machine, task: Task, use: Use, parts: page_alloc.Parts) -> Non
         if task.memory.mlock:
             zone.mod_state(Item.NR_MLOCK, batch.pages)
             machine.count_event(Item.UNEVICTABLE_PGS_MLOCKED, batch.pages)
+            machine.count_event(Item.UNEVICTABLE_PGS_CULLED, batch.pages)
 
 
 def _list_of(machine: Machine, task: Task, use: Use) -> Lru:
@@ -311,6 +312,7 @@ def _exit_mm(machine: Machine, task: Task) -> Counter[Zone]:
             if task.memory.mlock:
                 zone.mod_state(Item.NR_MLOCK, -batch.pages)
                 machine.count_event(Item.UNEVICTABLE_PGS_MUNLOCKED, batch.pages)
+                machine.count_event(Item.UNEVICTABLE_PGS_RESCUED, batch.pages)
             filemap.charge(machine, node, batch, -batch.pages)
             if batch.use is Use.FILE:
                 kept = Batch(Use.FILE, batch.extents)
