@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntFlag
+from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
+from vmfs.mm import lru
+from vmfs.mm.lru import Lru
+from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.snapshot import Snapshot
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+MIN_NR_GENS = 2
 
 
 class LruGenCap(IntFlag):
@@ -30,3 +40,45 @@ def capabilities(kernel: Kernel) -> int:
     """The bits that stick: 2-level page tables have no accessed bit above the leaves."""
     leaf = LruGenCap.CORE | LruGenCap.MM_WALK
     return int(leaf | LruGenCap.NONLEAF_YOUNG if kernel.has(Feature.NONLEAF_PMD_YOUNG) else leaf)
+
+
+def age_anon(machine: Machine, node: Node, zones: list[Zone]) -> None:
+    """Deactivate anonymous pages before they are scanned.
+
+    The two youngest generations are active, and pages start in the youngest. Without generations a
+    quarter of the list stays active.
+    """
+    inactive, active = (_size(zones, which) for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON))
+    node.older_anon = min(node.older_anon, active)
+    if not machine.lru_gen.enabled:
+        _deactivate(node, zones, active * 3 // 4 if not inactive else 0)
+    elif not inactive:
+        _deactivate(node, zones, active)  # aged until some are old; none is used meanwhile
+        node.older_anon = 0
+    elif _should_run_aging(active - node.older_anon, inactive, active + inactive):
+        _deactivate(node, zones, node.older_anon)
+        node.older_anon = active - node.older_anon
+
+
+def _should_run_aging(young: int, old: int, total: int) -> bool:
+    """should_run_aging(): with three generations, when the youngest is too large or the oldest too small."""
+    return young * MIN_NR_GENS > total or old * (MIN_NR_GENS + 2) < total
+
+
+def swapin_list(machine: Machine, node: Node) -> Lru:
+    """lru_gen_add_folio(): what comes back from swap is as old as the oldest there are."""
+    old = not machine.lru_gen.enabled or node.page_state(Item.NR_INACTIVE_ANON) > 0
+    return Lru.INACTIVE_ANON if old else Lru.ACTIVE_ANON
+
+
+def _size(zones: list[Zone], which: Lru) -> int:
+    return sum(lru.lru_size(zone, which) for zone in zones)
+
+
+def _deactivate(node: Node, zones: list[Zone], pages: int) -> None:
+    """So many of the active pages, the oldest first, from all zones in proportion."""
+    total = _size(zones, Lru.ACTIVE_ANON)
+    for zone in zones if pages else ():
+        share = pages * lru.lru_size(zone, Lru.ACTIVE_ANON) // total
+        for batch in lru.take(node, zone, Lru.ACTIVE_ANON, share):
+            lru.add(node, zone, Lru.INACTIVE_ANON, batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, psi, swap_state, workingset
+from vmfs.mm import filemap, lru, lru_gen, page_alloc, psi, swap_state, workingset
 from vmfs.mm.lru import Batch, Use
 from vmfs.mm.vmstat import Item
 
@@ -41,7 +41,7 @@ def _swap_in(machine: Machine, use: Use, task: Task | None, pages: int) -> None:
         node = machine.node(zone.nid)
         batch = Batch(use, extents, task)
         filemap.charge(machine, node, batch, batch.pages)
-        lru.add(node, zone, machine.new_anon_list, batch)
+        lru.add(node, zone, lru_gen.swapin_list(machine, node), batch)
         workingset.refault_anon(machine, node, batch.pages)
     _count_readahead(machine, pages)
     machine.count_event(Item.PSWPIN, pages)

@@ -158,6 +158,7 @@ class Node:
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NODE), np.int64))
     kswapd_failures: int = 0
     totalreserve_pages: int = 0  # of the last set-up, as the watermarks
+    older_anon: int = 0  # of the active anonymous pages, those that lru_gen has aged once
 
     @property
     def present_pages(self) -> int:

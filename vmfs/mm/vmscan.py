@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, psi, shrinker, swap_state, swapfile, wmark, workingset
+from vmfs.mm import filemap, lru, lru_gen, page_alloc, psi, shrinker, swap_state, swapfile, wmark, workingset
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -190,7 +190,7 @@ def _shrink_kind(
     inactive, active = (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON) if anon else (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE)
     if anon:
         target = min(target, swapfile.nr_swap_pages(machine))
-        _age_anon(node, zones)
+        lru_gen.age_anon(machine, node, zones)
     freed = 0
     for which in (inactive, active):
         sizes = {zone: lru.lru_size(zone, which) for zone in zones}
@@ -203,18 +203,6 @@ def _shrink_kind(
             if share > 0:
                 freed += _shrink_list(machine, node, zone, which, control, share)
     return freed
-
-
-def _age_anon(node: Node, zones: list[Zone]) -> None:
-    """Deactivate anonymous pages when none is inactive, as with lru_gen, where they start young.
-
-    Of the four generations the two oldest are inactive; the youngest pages, a quarter, stay.
-    """
-    if any(lru.lru_size(zone, Lru.INACTIVE_ANON) for zone in zones):
-        return
-    for zone in zones:
-        for batch in lru.take(node, zone, Lru.ACTIVE_ANON, lru.lru_size(zone, Lru.ACTIVE_ANON) * 3 // 4):
-            lru.add(node, zone, Lru.INACTIVE_ANON, batch)
 
 
 def _shrink_list(

@@ -1,0 +1,57 @@
+"""Generations of anonymous pages: the two youngest are active."""
+
+from tests.small_machine import NODE_PAGES, small_machine
+from vmfs.mm.check import check
+from vmfs.mm.vmstat import Item
+
+
+def one_node():
+    machine = small_machine((6, 12), nodes=1)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.swapon(NODE_PAGES, "/swap")
+    return machine
+
+
+def sizes(machine):
+    return tuple(machine.global_page_state(item) for item in (Item.NR_ACTIVE_ANON, Item.NR_INACTIVE_ANON))
+
+
+def test_pages_start_in_the_youngest():
+    machine = one_node()
+    machine.start("first", anon=NODE_PAGES // 2)
+
+    assert sizes(machine) == (NODE_PAGES // 2, 0)
+
+
+def test_all_there_is_grows_old_when_something_has_to_be():
+    machine = one_node()
+    machine.start("first", anon=NODE_PAGES * 3 // 4)
+    machine.start("second", anon=NODE_PAGES * 3 // 8)
+
+    active, inactive = sizes(machine)
+    assert active < inactive
+    check(machine)
+
+
+def test_the_oldest_do_not_run_out_nor_do_the_young_fill_memory():
+    machine = one_node()
+    machine.start("first", anon=NODE_PAGES * 3 // 4)
+    for index in range(8):
+        machine.start(f"more{index}", anon=NODE_PAGES // 8)
+        active, inactive = sizes(machine)
+        assert not inactive or inactive * 5 > active + inactive
+    check(machine)
+
+
+def test_what_comes_back_from_swap_is_old_where_there_are_old_pages():
+    machine = one_node()
+    machine.start("first", anon=NODE_PAGES * 7 // 8)
+    second = machine.start("second", anon=NODE_PAGES // 4)
+    machine.stop(second)
+    active, inactive = sizes(machine)
+    assert inactive
+    machine.swapoff("/swap")
+
+    assert sizes(machine)[0] == active
+    assert sizes(machine)[1] > inactive - 4096
+    check(machine)
