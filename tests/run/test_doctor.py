@@ -50,6 +50,11 @@ def under(*wrapper: str) -> tuple[subprocess.CompletedProcess[str], subprocess.C
             "sysctl -w user.max_user_namespaces=",
         ),
         (
+            ("echo 0 > /proc/sys/user/max_mnt_namespaces",),
+            "a namespace of its own",
+            "sysctl -w user.max_mnt_namespaces=",
+        ),
+        (
             ("mount -t tmpfs none /dev; mknod /dev/null c 1 3 2>/dev/null || touch /dev/null",),
             "/dev/fuse",
             "--device /dev/fuse",

@@ -567,7 +567,8 @@ numastat; numastat -m 2>/dev/null; lscpu; lsmem; lstopo-no-graphics --no-io; hug
 swapon --show; busybox free; dmesg --notime; grep Mems_allowed /proc/self/status; getconf _PHYS_PAGES
 /usr/lib/nagios/plugins/check_swap -w 10% -c 5%; atop -P NUM 1 1 | grep -o ' 4096 .*'
 /usr/bin/python3 -c 'import psutil; print(psutil.virtual_memory(), psutil.swap_memory())'
-top -bn1 | sed -n 4,5p; vmstat | tail -n1 | cut -c7-40; dstat --mem --swap --nocolor --noheaders 1 1 | tail -n1
+top -bn1 | sed -n 4,5p; vmstat | tail -n1 | cut -c7-40
+dstat --mem --swap --nocolor --noheaders 1 1 | tail -n1
 cd /usr/share/munin/plugins; export MUNIN_LIBDIR=/usr/share/munin; ./memory; ./swap
 for option in r B H W S; do S_TIME_FORMAT=ISO sar -$option 1 1 | grep Average; done
 """

@@ -121,6 +121,13 @@ def test_a_garbled_file_has_its_length_and_lines_and_is_the_same_each_time(tree:
     assert len(whole) // 16 < different < len(whole) // 4
 
 
+@pytest.mark.parametrize("path", ["/proc/loadavg", "/proc/sys/vm/swappiness", "/proc/sys/vm/dirty_ratio"])
+def test_a_short_file_is_garbled_too(tree: Tree, path: str) -> None:
+    whole = tree.read_bytes(path)
+    tree.add_rule("garble", path)
+    assert tree.read_bytes(path) != whole
+
+
 def test_whatever_is_covered_control_lines_still_work(tree: Tree) -> None:
     for line in ("hide /", "fail /* EIO", "policy unprivileged", "garble /*"):
         control.run(tree, line)

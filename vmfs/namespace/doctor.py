@@ -26,6 +26,7 @@ SIGNS_OF_A_CONTAINER = ("/.dockerenv", "/run/.containerenv")
 
 RESTRICTIONS = (
     ("user/max_user_namespaces", "0", "sysctl -w user.max_user_namespaces=10000"),
+    ("user/max_mnt_namespaces", "0", "sysctl -w user.max_mnt_namespaces=10000"),
     ("kernel/unprivileged_userns_clone", "0", "sysctl -w kernel.unprivileged_userns_clone=1"),
     (
         "kernel/apparmor_restrict_unprivileged_userns",

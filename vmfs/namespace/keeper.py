@@ -79,6 +79,7 @@ def _keep(lifeline: int, run: Run, leader: int) -> NoReturn:
         keeper.end(Inside(run.machine, run.outside, {os.getpid(), leader, run.daemon}))
         status = 0
     except Exception as fault:
+        run.log_to()  # it may not have come to that, and what is standard error is the command's
         log.exception("the keeper of a run")
         os.write(lifeline, f"{type(fault).__name__}: {fault}".encode())
     finally:
