@@ -146,7 +146,7 @@ TOUR = (
     Stop(
         "min_free_kbytes",
         "Watermarks follow min_free_kbytes in every zone; with memory full of page cache, kswapd\n"
-        "reclaims until each zone is above its high watermark.",
+        "reclaims until each node has a zone above its high watermark.",
         (
             "vmfs ctl 'read 110%'",
             "grep -E 'MemFree|^Cached' proc/meminfo",
