@@ -69,6 +69,7 @@ def test_what_is_missing_is_said_with_its_cure(
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1
     assert words in ran.stderr
+    assert "vmfs mount with the tool's own path option, or vmfs export" in ran.stderr
     assert examined.returncode == 1
     state, rest = rows(examined.stdout)[requirement]
     assert state == "NO"

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from vmfs.cli.options import (
     Choice,
+    Failure,
     Rule,
     log_option,
     log_path,
@@ -61,6 +62,7 @@ def run(
         sys.exit(namespace_enter(join, command, as_caller, seccomp))
     from vmfs import namespace
     from vmfs.adapters import mount as daemon
+    from vmfs.adapters.mountinfo import MountError
 
     file = log_path(log_file)
     if as_caller and not any(rule.kind == "policy" for rule in rules):
@@ -93,6 +95,10 @@ def run(
         )
     except namespace.WrongPath as fault:
         raise click.BadParameter(str(fault), param_hint=f"'{fault.option}'") from None
+    except MountError as fault:
+        from vmfs.namespace import doctor
+
+        raise Failure(doctor.one_line((str(fault), ""))) from None
     _leave(status)
 
 
