@@ -423,6 +423,8 @@ def test_root_needs_no_user_namespace() -> None:
     assert done.stdout.split()[:3] == ["0", "0", str(2**32 - 1)]
     assert re.findall(r"Mem: +(\d+)", done.stdout) == [total("tiny")] * 2
     assert "slabinfo: Permission denied" in done.stderr
+    as_ever = vmfs("run", "--machine", "tiny", "--user", "sysctl", "-w", "vm.swappiness=7", as_root=True)
+    assert (as_ever.stdout, as_ever.stderr) == ("vm.swappiness = 7\n", "")
 
 
 @pytest.mark.parametrize(
