@@ -149,3 +149,29 @@ def test_inodes_that_were_read_again_go_with_their_pages_until_5_14(release, lef
     machine.drop_caches(2)
 
     assert sum(cached(machine)) == pytest.approx(before + left, abs=before + 100)
+
+
+def refaults(machine):
+    return machine.global_page_state(Item.WORKINGSET_REFAULT_FILE)
+
+
+def named_pages(machine):
+    queues = (queue for _, zone in machine.zones() for queue in zone.lru.lists)
+    return sum(batch.pages for queue in queues for batch in queue if batch.files)
+
+
+def test_what_was_reclaimed_comes_back_as_refaults_and_what_was_dropped_does_not():
+    machine = small_machine((6, 1), nodes=1)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.read_files(PAGES, 0, name="big")
+    machine.read_files(NODE_PAGES, 0)
+    lost = PAGES - named_pages(machine)
+
+    assert lost > 0
+    assert refaults(machine) == 0
+    machine.read_files(PAGES, 0, name="big")
+    assert refaults(machine) == lost
+    machine.drop_caches(1)
+    machine.read_files(PAGES, 0, name="big")
+    assert refaults(machine) == lost
+    check(machine)

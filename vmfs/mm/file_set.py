@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru
+from vmfs.mm import filemap, lru, workingset
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class FileSet:
     """`pages` of data in `files` files, and how many of their dentries and inodes are cached.
 
+    `shadows` are those of the pages that were reclaimed and would be refaults.
     Which dentries shrinkers free is not kept: each set loses its part.
     """
 
@@ -26,6 +27,7 @@ class FileSet:
     files: int = 0
     dentries: int = 0
     inodes: int = 0
+    shadows: int = 0
 
     @property
     def names(self) -> int:
@@ -43,6 +45,7 @@ def read(machine: Machine, name: str, pages: int, files: int, nid: int) -> None:
     lost = min(known.pages - _cached(machine, known), pages - new_pages)
     _look_up_again(machine, known, min(files, known.files), lost, nid)
     mark_page_accessed(machine, known, pages - new_pages - lost)
+    workingset.refault_file(machine, known, lost, nid)
     filemap.read_file_pages(machine, lost, files, nid, known)
     known.pages, known.files = known.pages + new_pages, known.files + new_files
     filemap.read(machine, new_pages, new_files, nid, known)

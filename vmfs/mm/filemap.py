@@ -181,6 +181,7 @@ def write_back(machine: Machine, node: Node, zone: Zone, batch: Batch, pages: in
 def drop_pagecache(machine: Machine) -> None:
     """drop_caches bit 1: clean, unmapped file pages go; dirty and mapped ones stay."""
     drop_file_pages(machine, file_lru_pages(machine))
+    workingset.forget_files(machine, 1, 1)
     machine.count_event(Item.DROP_PAGECACHE, 1)
 
 

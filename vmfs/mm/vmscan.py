@@ -263,7 +263,7 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
     if batch.use is Use.FILE:
         left = filemap.file_lru_pages(machine)
         machine.vfs.pages_dropped(batch.pages, left)
-        workingset.eviction(machine, batch.pages, left)
+        workingset.eviction(machine, batch, left)
     page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
 
 

@@ -9,6 +9,8 @@ from vmfs.mm.mmzone import Node
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
+    from vmfs.mm.file_set import FileSet
+    from vmfs.mm.lru import Batch
     from vmfs.mm.machine import Machine
 
 XA_CHUNK_SIZE = 64  # slots in one node
@@ -21,8 +23,7 @@ class Trees:
     """Slots in use: cached pages of files longer than a page, and shadows of reclaimed ones.
 
     Nodes are taken to be full, and to hold either pages or shadows. They are counted where files are
-    read by default, wherever they are. A file that is read after its pages were reclaimed is another
-    one here: no page of a file comes back as a refault.
+    read by default, wherever they are.
     """
 
     pages: int = 0
@@ -59,10 +60,12 @@ def drop(machine: Machine, pages: int, left: int) -> None:
     machine.cache_free(NODES, before - trees.nodes)
 
 
-def eviction(machine: Machine, pages: int, left: int) -> None:
-    """workingset_eviction(): reclaimed pages leave their shadows."""
+def eviction(machine: Machine, batch: Batch, left: int) -> None:
+    """workingset_eviction(): reclaimed pages leave their shadows; `left` file pages stay."""
     trees = machine.vfs.trees
-    gone = trees.pages * pages // max(pages + left, 1)
+    if batch.files is not None:
+        batch.files.shadows += batch.pages
+    gone = trees.pages * batch.pages // max(batch.pages + left, 1)
     trees.pages -= gone
     _count_shadows(machine, gone)
 
@@ -72,7 +75,14 @@ def forget(machine: Machine, part: int, whole: int) -> None:
     trees = machine.vfs.trees
     before = trees.nodes
     _count_shadows(machine, -(trees.shadows * part // max(whole, 1)))
+    forget_files(machine, part, whole)
     machine.cache_free(NODES, before - trees.nodes)
+
+
+def forget_files(machine: Machine, part: int, whole: int) -> None:
+    """That part of the shadows of files with a name is gone, and their pages will be no refaults."""
+    for known in machine.vfs.file_sets.values():
+        known.shadows -= known.shadows * part // max(whole, 1)
 
 
 def _count_shadows(machine: Machine, slots: int) -> None:
@@ -86,8 +96,20 @@ def _count_shadows(machine: Machine, slots: int) -> None:
 
 def shadow_lru_isolate(machine: Machine, nodes: int) -> None:
     """The shrinker has freed nodes of shadows."""
+    forget_files(machine, nodes * XA_CHUNK_SIZE, machine.vfs.trees.shadows)
     _count_shadows(machine, -nodes * XA_CHUNK_SIZE)
     machine.node(machine.default_nid).mod_state(Item.WORKINGSET_NODERECLAIM, nodes)
+
+
+def refault_file(machine: Machine, known: FileSet, lost: int, nid: int) -> None:
+    """workingset_refault() of files that are read again and of which so many pages are not cached.
+
+    The kernel activates what was gone for a short while only; here it starts as other pages do.
+    """
+    pages = min(lost, known.shadows)
+    known.shadows -= pages
+    _count_shadows(machine, -min(pages, machine.vfs.trees.shadows))
+    machine.node(nid).mod_state(Item.WORKINGSET_REFAULT_FILE, pages)
 
 
 def refault_anon(machine: Machine, node: Node, pages: int) -> None:
