@@ -36,7 +36,7 @@ class Placeholders:
         self._forget = forget
         self._tasks: set[int] = set()
         self._spare: set[int] = set()
-        self._refill()
+        self._refill(SPARE + self._booted_with())
 
     def changed(self, tasks: set[int]) -> None:
         """These are the machine's tasks now: what stood for one that is gone goes too."""
@@ -54,8 +54,12 @@ class Placeholders:
             while True:
                 os.waitpid(-1, 0)
 
-    def _refill(self) -> None:
-        fresh = [_fork() for _ in range(SPARE - len(self._spare))]
+    def _booted_with(self) -> int:
+        names = (path.name for path in (self._machine / "proc").iterdir())
+        return sum(map(str.isdecimal, names))
+
+    def _refill(self, wanted: int = SPARE) -> None:
+        fresh = [_fork() for _ in range(wanted - len(self._spare))]
         for pid in fresh:
             syscalls.bind(str(self._machine / f"vmfs/task.{pid}"), f"/proc/{pid}")
             process = os.pidfd_open(pid)
