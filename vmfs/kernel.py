@@ -88,6 +88,8 @@ class Feature(Enum):
 
     # Reclaim: since 5.15 inodes with page cache are kept off the inode shrinker's list.
     INODE_SHRINKER_DROPS_PAGES = (None, (5, 10), None)
+    # Files of ext4 are cached in large folios.
+    FILE_LARGE_FOLIOS = ((7, 2), None, None)
     # Swap areas without a priority take turns; before, each had its own.
     SWAP_PRIORITY_SHARED = ((7, 2), None, None)
     # Watermarks and per-cpu lists.

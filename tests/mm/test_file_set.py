@@ -2,8 +2,9 @@
 
 import pytest
 
+from tests import recordings
 from tests.small_machine import NODE_PAGES, small_machine
-from vmfs import boot, control, spec
+from vmfs import boot, capture, control, spec
 from vmfs.mm import state
 from vmfs.mm.check import check
 from vmfs.mm.machine import Machine
@@ -175,3 +176,43 @@ def test_what_was_reclaimed_comes_back_as_refaults_and_what_was_dropped_does_not
     machine.read_files(PAGES, 0, name="big")
     assert refaults(machine) == lost
     check(machine)
+
+
+def huge(machine):
+    return machine.global_page_state(Item.NR_FILE_HUGEPAGES)
+
+
+def test_large_files_are_cached_in_huge_folios_since_7_2():
+    machine = small_machine((7, 2), nodes=1)
+    machine.read_files(6 * 16384, 6)
+    assert huge(machine) == 6 * (16384 - 4096)  # as recorded of files of 64 MiB
+    machine.read_files(10 * 4096, 10)
+    assert huge(machine) == 6 * (16384 - 4096)
+    machine.drop_caches(1)
+    assert huge(machine) == 0
+
+    old = small_machine((6, 12), nodes=1)
+    old.read_files(6 * 16384, 6)
+    assert huge(old) == 0
+
+
+def test_huge_folios_go_with_what_is_reclaimed():
+    machine = small_machine((7, 2), nodes=1)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.read_files(6 * 16384, 6)
+    machine.read_files(3 * NODE_PAGES, 0)
+    machine.read_files(100_000, 100_000)
+
+    assert 0 < huge(machine) < sum(cached(machine))
+    machine.drop_caches(1)
+    assert huge(machine) == 0
+    check(machine)
+
+
+def test_a_capture_keeps_its_huge_folios():
+    step = next(s for s in recordings.steps(recordings.load("latest-7.2")) if s.name.startswith("23"))
+    machine = capture.load(step)[0]
+    assert huge(machine) == 73728
+    assert "nr_file_hugepages 144\n" in Tree(machine).read("/proc/vmstat")
+    machine.drop_caches(1)
+    assert huge(machine) == 0

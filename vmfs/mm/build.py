@@ -11,7 +11,7 @@ from vmfs.mm.buddy import Buddy
 from vmfs.mm.extents import Extents, distinct
 from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.layout import LayoutError, lay_out, reserved_first
-from vmfs.mm.lru import Batch, Lru, LruVec, Use, split
+from vmfs.mm.lru import HUGE_ORDER, Batch, Lru, LruVec, Use, split
 from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.pcp import PerCpuPages
 from vmfs.mm.slab import KmemCache
@@ -182,6 +182,18 @@ def mark_buffers(nodes: Iterable[Node], pages: int) -> None:
             for lru in (Lru.ACTIVE_FILE, Lru.INACTIVE_FILE):
                 for batch in list(zone.lru.lists[lru]):
                     pages -= _mark(zone, lru, batch, pages)
+
+
+def mark_huge(nodes: Iterable[Node]) -> None:
+    """File pages in huge folios: the most recently used."""
+    for node in nodes:
+        left = node.page_state(Item.NR_FILE_HUGEPAGES)
+        for zone in reversed(node.zones):
+            for which in (Lru.ACTIVE_FILE, Lru.INACTIVE_FILE):
+                for batch in reversed(zone.lru.lists[which]):
+                    if batch.use is Use.FILE:
+                        batch.huge = min(batch.pages, left) >> HUGE_ORDER << HUGE_ORDER
+                        left -= batch.huge
 
 
 def _mark(zone: Zone, lru: Lru, batch: Batch, pages: int) -> int:

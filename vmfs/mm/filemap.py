@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
+from vmfs.kernel import Feature
 from vmfs.mm import lru, page_alloc, psi, rss, swap_state, swapfile, workingset, writeback
 from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 SECTORS_PER_PAGE = 8
 FILES_PER_DIRECTORY = 250
 INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
+READAHEAD_RAMP = 31 * 128  # windows of 128, 256 … 2048 pages in folios of order 0, 2 … 8
 SHORTEST_LAP = 1024  # pages
 READAHEAD_PAGES = 32  # VM_READAHEAD_PAGES: what a fault in a mapped file reads at once
 
@@ -48,11 +50,23 @@ def read_file_pages(machine: Machine, pages: int, files: int, nid: int, known: F
     """A row of reads that drops what it read itself is lived through once for all its laps."""
     length = max(2 * _room(machine), SHORTEST_LAP)
     laps, rest = divmod(pages, length)
-    lap = partial(_read_pages, machine, Use.FILE, length, nid, known, nodes=pages > files)
+    nodes, huge = pages > files, _in_huge_folios(machine, pages, max(files, 1))
+    lap = partial(_read_pages, machine, Use.FILE, length, nid, known, nodes=nodes, huge=huge)
     if laps:
         lap()
     repeat(machine, lap, laps - 1)
-    _read_pages(machine, Use.FILE, rest, nid, known, nodes=pages > files)
+    _read_pages(machine, Use.FILE, rest, nid, known, nodes=nodes, huge=huge)
+
+
+def _in_huge_folios(machine: Machine, pages: int, files: int) -> int:
+    """page_cache_ra_order(): each window of a file that is read in order has larger folios than the last.
+
+    They are counted; the pages are allocated singly.
+    """
+    if not machine.kernel.has(Feature.FILE_LARGE_FOLIOS):
+        return 0
+    small = -(-READAHEAD_RAMP >> lru.HUGE_ORDER << lru.HUGE_ORDER)
+    return (max(pages // files - small, 0) >> lru.HUGE_ORDER << lru.HUGE_ORDER) * files
 
 
 def _room(machine: Machine) -> int:
@@ -87,9 +101,17 @@ def look_up(machine: Machine, files: int, dentries: int, inodes: int, cached: in
 
 
 def _read_pages(
-    machine: Machine, use: Use, pages: int, nid: int, known: FileSet | None = None, *, nodes: bool = False
+    machine: Machine,
+    use: Use,
+    pages: int,
+    nid: int,
+    known: FileSet | None = None,
+    *,
+    nodes: bool = False,
+    huge: int = 0,
 ) -> None:
-    """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc()).
+    """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc()). `huge` of
+    the pages are in huge folios.
 
     A block of inodes or of a directory is touched for each file in it, and active from the second on.
     """
@@ -99,11 +121,19 @@ def _read_pages(
             workingset.add(machine, portion, nid)
         for zone, batch in _add_to_page_cache(machine, use, portion, nid):
             batch.files = known
+            huge -= _make_huge(machine, zone, batch, huge)
             which = Lru.ACTIVE_FILE if active else Lru.INACTIVE_FILE
             lru.add(machine.node(zone.nid), zone, which, batch)
     machine.count_event(Item.PGACTIVATE, pages if active else 0)
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
     psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
+
+
+def _make_huge(machine: Machine, zone: Zone, batch: Batch, most: int) -> int:
+    """As much of a batch as can be; returns the pages."""
+    batch.huge = min(batch.pages, most) >> lru.HUGE_ORDER << lru.HUGE_ORDER
+    machine.node(zone.nid).mod_state(Item.NR_FILE_HUGEPAGES, batch.huge)
+    return batch.huge
 
 
 def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> Iterator[tuple[Zone, Batch]]:
@@ -126,6 +156,8 @@ def charge(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
         node.mod_state(Item.NR_SHMEM, pages)
     elif batch.use is Use.SWAPCACHE:
         swap_state.count(machine, node, pages)
+    elif batch.use is Use.FILE and pages < 0:
+        node.mod_state(Item.NR_FILE_HUGEPAGES, -batch.huge)
     elif batch.use is Use.BUFFERS:
         machine.buffers += pages
         machine.cache_free("buffer_head", -pages)  # where they go

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vmfs.mm.tasks import Task
 
 
+HUGE_ORDER = 9  # of a huge folio: none are larger in the page cache here
 MOST_RUNS = 64  # of a batch that others are joined to
 
 
@@ -64,7 +65,8 @@ _ZONE_ITEMS = (
 class Batch:
     """Pages of one owner on one list of one zone. `dirty` of them await writeback since an uptime.
 
-    `files` are those the pages are of, where they have a name.
+    `files` are those the pages are of, where they have a name; `huge` of the pages, the last ones, are
+    in folios as large as huge pages, each of which counts until its last page is gone.
     """
 
     use: Use
@@ -73,6 +75,7 @@ class Batch:
     dirty: int = 0
     dirtied_centisecs: int = 0
     files: FileSet | None = None
+    huge: int = 0
 
     @property
     def pages(self) -> int:
@@ -112,6 +115,7 @@ def add(node: Node, zone: Zone, lru: Lru, batch: Batch) -> None:
     queue = queue_of(zone, lru)
     update_lru_size(node, zone, lru, batch.pages)
     if queue and _continues(queue[-1], batch):
+        queue[-1].huge += batch.huge
         queue[-1].extents = Extents.concat([queue[-1].extents, batch.extents]).coalesced()
     else:
         queue.append(batch)
@@ -177,10 +181,12 @@ def split(batch: Batch, pages: int) -> Batch:
     """
     if batch.pages <= pages:
         return batch
+    huge = (pages - min(batch.pages - batch.huge, pages)) >> HUGE_ORDER << HUGE_ORDER
     head, batch.extents = batch.extents.take(pages)
+    batch.huge -= huge
     dirty = max(batch.dirty - batch.pages, 0)
     batch.dirty -= dirty
-    return Batch(batch.use, head, batch.task, dirty, batch.dirtied_centisecs, batch.files)
+    return Batch(batch.use, head, batch.task, dirty, batch.dirtied_centisecs, batch.files, huge)
 
 
 def take_use(node: Node, zone: Zone, lru: Lru, use: Use) -> list[Batch]:

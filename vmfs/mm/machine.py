@@ -130,6 +130,7 @@ class Machine:
             build.build_node(self.kernel, state, self.hstates, snapshot.hugepages) for state in snapshot.nodes
         ]
         build.mark_buffers(self.nodes, snapshot.buffers)
+        build.mark_huge(self.nodes)
         build.fill_moved_events(self.nodes[0], self.kernel, snapshot.events)
         self._node_by_nid = {node.nid: node for node in self.nodes}
         self.fallback = fallback_order(self.nodes)
