@@ -154,16 +154,25 @@ def _together(machine: Machine, growers: Growers) -> bool:
     _make_tables(machine, growers, more)
     _count(machine, growers, want)
     growers.carry, growers.mapped, growers.tables = grown - pages, mapped, tables
+    _share_out(growers, pages)
+    if new:
+        _add_tables(growers, new)
+    return True
+
+
+def _share_out(growers: Growers, pages: Counts) -> None:
     shares = growers.zone.fresh.shares
     for task, count, carry in zip(growers.tasks, pages.tolist(), growers.carry.tolist(), strict=True):
         task.grown = carry
         if count:
             tasks.count_growth(task, count)
             shares[task] = shares.get(task, 0) + count
+
+
+def _add_tables(growers: Growers, new: list[Counts]) -> None:
     for task, *levels in zip(growers.tasks, *(level.tolist() for level in new), strict=True):
         if any(levels):
             task.tables = task.tables.plus(levels)
-    return True
 
 
 def _may_commit(machine: Machine, pages: int) -> bool:
