@@ -35,6 +35,7 @@ from vmfs.mm import fragment as fragmenting
 from vmfs.mm.clock import Clock, Timetable
 from vmfs.mm.cpu import CpuStat
 from vmfs.mm.current import INIT, Current
+from vmfs.mm.damon import Damon
 from vmfs.mm.growth import Growth
 from vmfs.mm.huge_memory import TransparentHugePages
 from vmfs.mm.hugetlb import Hstate
@@ -91,6 +92,7 @@ class Machine:
         self.sysctl = Sysctl.of(snapshot)
         self.thp = TransparentHugePages.of(snapshot)
         self.ksm = Ksm()
+        self.damon = Damon()
         self.lru_gen = LruGen.of(snapshot)
         self.mempolicy = Mempolicy.of(snapshot)
         self.memory_tiers = MemoryTiers()
