@@ -108,12 +108,11 @@ def running(script: str, first: str = "", **more: object) -> Iterator[subprocess
     chosen = ("--machine", "tiny", "--clock", "manual", "--")
     process = subprocess.Popen(  # type: ignore[call-overload]
         command("run", *chosen, "sh", "-c", f"{first}\necho begun; {script}"),
-        env=ENVIRONMENT,
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **{"stdin": subprocess.DEVNULL, **more},
+        **{"env": ENVIRONMENT, "stdin": subprocess.DEVNULL, **more},
     )
     try:
         assert process.stdout.readline() == "begun\n"
