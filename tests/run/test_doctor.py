@@ -109,4 +109,5 @@ def test_a_filter_that_refuses_mounts_is_named(tmp_path) -> None:
         )
     assert done.returncode == 1
     assert "NO" in {state for state, _ in rows(done.stdout).values()}
+    assert "not tried" in rows(done.stdout)["a FUSE mount in it"][1]
     assert "under a seccomp filter" in done.stdout or os.path.exists("/.dockerenv")

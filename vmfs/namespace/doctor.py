@@ -9,6 +9,7 @@ import shutil
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from errno import ENOSYS
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ class Check(NamedTuple):
 
 def checks() -> list[Check]:
     tried, device = _try_out(), _device()
-    if not device.fine:
+    if not device.fine or tried.get("mount"):
         tried.pop("fuse", None)
     return [
         device,
@@ -75,6 +76,8 @@ def why_no_namespace(reason: str) -> tuple[str, str]:
 
 
 def why_no_mount(reason: str) -> tuple[str, str]:
+    if reason == os.strerror(ENOSYS):
+        return "this kernel has no open_tree(2)", "Linux 5.2 or newer"
     if _text("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1":
         return why_no_namespace(reason)
     return _inside_container(reason, "the policy of this host forbids it")
