@@ -381,3 +381,36 @@ def test_same_capture_and_seed_same_bytes(copy):
     for tree in (first, second):
         tree.write("/proc/sys/vm/compact_memory", "1")
     assert [first.read(f"/proc/{name}") for name in WHOLE] == [second.read(f"/proc/{name}") for name in WHOLE]
+
+
+THP = "sys/kernel/mm/transparent_hugepage"
+
+
+@pytest.mark.parametrize(
+    ("path", "captured"),
+    [
+        ("khugepaged/full_scans", "16\n"),
+        ("khugepaged/pages_collapsed", "3\n"),
+        ("hugepages-2048kB/stats/nr_anon", "5\n"),
+        ("hugepages-2048kB/stats/nr_anon_partially_mapped", "1\n"),
+        ("hugepages-64kB/stats/anon_fault_alloc", "700\n"),
+    ],
+)
+def test_counts_of_huge_pages_are_kept(copy, path, captured):
+    top = copy("quad-6.12")
+    (top / THP / path).write_text(captured)
+    tree, _ = load(top)
+
+    assert tree.read(f"/{THP}/{path}") == captured
+
+
+def test_huge_pages_made_here_count_on_top_of_the_captured_ones(copy):
+    top = copy("quad-6.12")
+    path = f"{THP}/hugepages-2048kB/stats/nr_anon"
+    (top / path).write_text("5\n")
+    tree, _ = load(top)
+    before = tree.read(f"/{THP}/hugepages-2048kB/stats/anon_fault_alloc")
+    tree.machine.start("huge", anon=2048, thp=True)
+
+    assert tree.read(f"/{path}") == "9\n"
+    assert int(tree.read(f"/{THP}/hugepages-2048kB/stats/anon_fault_alloc")) == int(before) + 4

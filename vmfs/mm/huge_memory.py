@@ -36,11 +36,15 @@ class Khugepaged:
 
 @dataclass(slots=True, eq=False)
 class ThpSize:
-    """struct thpsize: the policy for folios of one order; `enabled` has no file at order 1."""
+    """struct thpsize: the policy for folios of one order; `enabled` has no file at order 1.
+
+    `others` are what its stats/ count, by file, of folios that only a capture knows.
+    """
 
     order: int
     enabled: str = "never"
     shmem_enabled: str = "never"
+    others: dict[str, int] = field(default_factory=dict)
 
     @property
     def size_kbytes(self) -> int:

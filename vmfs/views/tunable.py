@@ -123,6 +123,15 @@ def counter(name: str, read: Callable[[Any], object], needs: Feature = Feature.B
     return File(name, lambda settings: f"{read(settings.holder)}\n", needs=needs)
 
 
+def stored_counter(name: str, needs: Feature = Feature.BASE) -> File[Settings]:
+    """The same of a count that the holder keeps under that name, and a capture tells."""
+
+    def load(settings: Settings, text: str) -> None:
+        setattr(settings.holder, name, int(text))
+
+    return File(name, lambda settings: f"{getattr(settings.holder, name)}\n", needs=needs, load=load)
+
+
 def settings_dir(
     path: str,
     holder: Callable[[Machine], Any],

@@ -12,7 +12,7 @@ from vmfs.mm.vmstat import Item
 from vmfs.views.codec import Parsed, Write
 from vmfs.views.entry import Dir, File
 from vmfs.views.kstrtox import Choice, Flag, Number
-from vmfs.views.tunable import Settings, attribute, counter, settings_dir
+from vmfs.views.tunable import Settings, attribute, counter, settings_dir, stored_counter
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -53,15 +53,25 @@ def nr_anon(settings: Settings) -> int:
 def event(name: str, item: Item | None, needs: Feature = Feature.BASE) -> File[Settings]:
     """A counter of stats/: what vmstat counts for PMD-sized folios; other sizes are never made."""
 
-    def read(settings: Settings) -> str:
+    def count(settings: Settings) -> int:
         machine, size = settings
-        return f"{machine.event(item) if item and size is machine.thp.sizes[-1] else 0}\n"
+        return machine.event(item) if item and size is machine.thp.sizes[-1] else 0
 
-    return File(name, read, needs=needs)
+    return gauge(name, count, needs)
 
 
-def gauge(name: str, read: Callable[[Settings], int]) -> File[Settings]:
-    return File(name, lambda settings: f"{read(settings)}\n")
+def gauge(name: str, count: Callable[[Settings], int], needs: Feature = Feature.BASE) -> File[Settings]:
+    """`count` is what happened here; a capture may tell of more, which stays."""
+
+    def load(settings: Settings, text: str) -> None:
+        settings.holder.others[name] = int(text) - count(settings)
+
+    return File(
+        name,
+        lambda settings: f"{count(settings) + settings.holder.others.get(name, 0)}\n",
+        needs=needs,
+        load=load,
+    )
 
 
 COLLAPSE = Feature.THP_COLLAPSE_STATS
@@ -113,11 +123,11 @@ DIRS: tuple[Dir[Settings], ...] = (
         lambda machine: machine.thp.khugepaged,
         attribute("alloc_sleep_millisecs", Number()),
         attribute("defrag", FLAG),
-        counter("full_scans", lambda khugepaged: khugepaged.full_scans),
+        stored_counter("full_scans"),
         attribute("max_ptes_none", Ptes()),
         attribute("max_ptes_shared", Ptes()),
         attribute("max_ptes_swap", Ptes()),
-        counter("pages_collapsed", lambda khugepaged: khugepaged.pages_collapsed),
+        stored_counter("pages_collapsed"),
         attribute("pages_to_scan", Number(1)),
         attribute("scan_sleep_millisecs", Number()),
     ),
