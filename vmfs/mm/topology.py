@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
+
+T = TypeVar("T")
 
 LINE_BYTES = 64
 SMALL_CACHES_KBYTES = 32
@@ -46,6 +48,8 @@ class Topology:
     seats: dict[int, Seat]
     cache_kbytes: int
     cache_is_private: bool  # AMD's "cache size" is the core's, Intel's the package's
+    _packages: dict[int, tuple[int, ...]]
+    _cores: dict[Seat, tuple[int, ...]]
 
     @classmethod
     def of(cls, machine: Machine) -> Topology:
@@ -58,15 +62,16 @@ class Topology:
         seats = {
             cpu: _seat(facts.get(cpu, {}), nodes.get(cpu, 0), cpu) for cpu in machine.hardware.online_cpus
         }
-        return cls(seats, kbytes, first.get("vendor_id") == "AuthenticAMD")
+        packages = _together({cpu: seat.package for cpu, seat in seats.items()})
+        return cls(seats, kbytes, first.get("vendor_id") == "AuthenticAMD", packages, _together(seats))
 
     def package_cpus(self, cpu: int) -> tuple[int, ...]:
         """topology_core_cpumask()."""
-        return tuple(c for c, seat in self.seats.items() if seat.package == self.seats[cpu].package)
+        return self._packages[self.seats[cpu].package]
 
     def core_cpus(self, cpu: int) -> tuple[int, ...]:
         """topology_sibling_cpumask()."""
-        return tuple(c for c, seat in self.seats.items() if seat == self.seats[cpu])
+        return self._cores[self.seats[cpu]]
 
     @property
     def smt(self) -> bool:
@@ -85,3 +90,11 @@ class Topology:
 
 def _seat(facts: dict[str, str], nid: int, cpu: int) -> Seat:
     return Seat(int(facts.get("physical id", nid)), int(facts.get("core id", cpu)))
+
+
+def _together(places: dict[int, T]) -> dict[T, tuple[int, ...]]:
+    """The CPUs at each place."""
+    found: dict[T, list[int]] = {}
+    for cpu, place in places.items():
+        found.setdefault(place, []).append(cpu)
+    return {place: tuple(cpus) for place, cpus in found.items()}
