@@ -98,6 +98,7 @@ def test_what_is_no_size_is_refused(text):
         ('[hugepages]\ndefault = "4M"\n' + NODE, "hugepages.default: 4M", "accepted: one of hugepages.sizes"),
         ('[hugepages.pool]\n"2M" = 513\n' + NODE, "hugepages.pool: 1026M in all", "the nodes' 1G"),
         ('movablecore = "1G"\n' + NODE, "movablecore: 1G", "accepted: less than the nodes' 1G"),
+        ('initrd = "1G"\n' + NODE, "initrd: 1G", "accepted: up to 256M, a quarter of node 0"),
         (NODE + '[[swap]]\nsize = "1G"\n', "swap: 0: name: missing", "accepted keys: size, name"),
         (NODE + '[[swap]]\nsize = 4096\nname = "a"\n', "swap 0: size: 4096", "accepted: 8K or more"),
         (NODE + '[[swap]]\nsize = "1G"\nname = "a"\n' * 2, "swap 0: name: 'a' twice", "each area once"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmfs.boot import limits, page_state
 from vmfs.boot.direct_map import direct_map
 from vmfs.boot.dmesg import dmesg
@@ -15,7 +17,7 @@ from vmfs.boot.state import BootState
 from vmfs.boot.usage import Usage, usage
 from vmfs.boot.zones import ZoneSpan, zone_spans
 from vmfs.kernel import Feature
-from vmfs.mm.mmzone import PAGE_SHIFT
+from vmfs.mm.mmzone import PAGE_SHIFT, PAGE_SIZE
 from vmfs.mm.snapshot import HugePageState, NodeState, Snapshot, SwapState, ZoneState
 from vmfs.spec import Spec
 
@@ -25,12 +27,19 @@ LOADAVG = (0.15, 0.03, 0.01)
 FORKS = 1400
 
 
+def _build(spec: Spec) -> Build:
+    build = build_of(spec.kernel)
+    if spec.initrd_bytes is None:
+        return build
+    return replace(build, initrd_kbytes=-(-spec.initrd_bytes // PAGE_SIZE) * (PAGE_SIZE >> 10))
+
+
 def boot(spec: Spec) -> Snapshot:
     """The kernel of `spec` on its hardware, before the tasks, files and sysctls that `spec` adds.
 
     SpecError where the memory is too little for the kernel itself.
     """
-    build = build_of(spec.kernel)
+    build = _build(spec)
     firmware = memory_map(spec, five_level=build.five_level and spec.cpu.la57)
     spans = zone_spans(spec, firmware)
     block = boot_memory(spec, build, firmware)

@@ -127,6 +127,9 @@ def _zones(spec: Spec) -> None:
         fits = 0 <= size < spec.memory_bytes
         _require(fits, f"{key}: {format_size(size)}; accepted: less than the nodes' "
                  f"{format_size(spec.memory_bytes)}")  # fmt: skip
+    initrd, most = spec.initrd_bytes or 0, spec.nodes[0].memory_bytes // 4
+    _require(initrd <= most, f"initrd: {format_size(initrd)}; accepted: up to {format_size(most)}, "
+             "a quarter of node 0")  # fmt: skip
 
 
 def _loads(spec: Spec) -> None:

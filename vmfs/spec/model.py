@@ -86,6 +86,7 @@ class Spec:
     swaps: tuple[SwapSpec, ...] = ()
     movablecore_bytes: int = 0
     kernelcore_bytes: int = 0
+    initrd_bytes: int | None = None  # None: as the recordings of the release have it
     sysctl: Mapping[str, str] = field(default_factory=dict)
     tasks: tuple[TaskSpec, ...] = ()
     page_cache: PageCacheSpec = field(default_factory=PageCacheSpec)

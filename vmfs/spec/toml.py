@@ -280,6 +280,7 @@ MACHINE: dict[str, Row] = {
     "cmdline": ("cmdline", _text),
     "movablecore": ("movablecore_bytes", _size),
     "kernelcore": ("kernelcore_bytes", _size),
+    "initrd": ("initrd_bytes", _size),
     "cpu": ("cpu", _processor),
     "firmware": ("firmware", _one(Firmware, FIRMWARE)),
     "hugepages": ("hugepages", _one(HugePages, HUGEPAGES)),
