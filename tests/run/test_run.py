@@ -434,6 +434,7 @@ def test_root_needs_no_user_namespace() -> None:
         "unshare -Urpf --mount-proc {}",
         "bwrap --dev-bind / / --unshare-all --proc /proc {}",
         "bwrap --dev-bind / / --bind / / {}",
+        "bwrap --ro-bind / / --dev /dev --proc /proc --unshare-user --unshare-pid --unshare-net {}",
     ],
 )
 def test_namespaces_inside_work(nested: str) -> None:
