@@ -414,3 +414,13 @@ def test_huge_pages_made_here_count_on_top_of_the_captured_ones(copy):
 
     assert tree.read(f"/{path}") == "9\n"
     assert int(tree.read(f"/{THP}/hugepages-2048kB/stats/anon_fault_alloc")) == int(before) + 4
+
+
+@pytest.mark.parametrize(("hypervisor", "expected"), [("hypervisor", "40000000\n"), ("", "80000000\n")])
+def test_blocks_of_memory_are_as_large_as_the_kernel_makes_them(copy, hypervisor, expected):
+    top = copy("big-256g-6.12")
+    assert not (top / "sys/devices/system/memory").exists()
+    (top / "proc/cpuinfo").write_text((top / "proc/cpuinfo").read_text().replace("hypervisor", hypervisor))
+    tree, _ = load(top)
+
+    assert tree.read("/sys/devices/system/memory/block_size_bytes") == expected

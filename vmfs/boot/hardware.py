@@ -24,7 +24,7 @@ def hardware(spec: Spec, build: Build, firmware: MemoryMap) -> Hardware:
         present_cpus=spec.cpus,
         online_cpus=spec.cpus,
         la57=five_level,
-        memory_block_bytes=memory_block_bytes(spec, firmware.top << PAGE_SHIFT),
+        memory_block_bytes=memory_block_bytes(firmware.top << PAGE_SHIFT, guest=spec.cpu.hypervisor),
         version=build.version,
         cmdline=spec.cmdline,
         cpuinfo=cpuinfo(spec, five_level=five_level),
@@ -34,12 +34,12 @@ def hardware(spec: Spec, build: Build, firmware: MemoryMap) -> Hardware:
     )
 
 
-def memory_block_bytes(spec: Spec, top_bytes: int) -> int:
+def memory_block_bytes(top_bytes: int, *, guest: bool) -> int:
     """arch/x86/mm/init_64.c: probe_memory_block_size(). A guest's blocks divide its memory."""
     if top_bytes < LARGE_MACHINE_BYTES:
         return SMALL_BLOCK
     size = LARGE_BLOCK
-    while spec.cpu.hypervisor and size > SMALL_BLOCK and top_bytes % size:
+    while guest and size > SMALL_BLOCK and top_bytes % size:
         size //= 2
     return size
 

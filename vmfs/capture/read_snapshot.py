@@ -80,7 +80,7 @@ def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:
     topology = read_topology(capture, zones, buddy, kernel.has(Feature.NUMA))
     snapshot = similar_machine(kernel, _node_kbytes(capture, kernel, files, topology), topology)
     snapshot.name, snapshot.seed = capture.source.name, seed
-    snapshot.hardware = read_hardware(capture, topology, files.meminfo, snapshot.hardware)
+    snapshot.hardware = read_hardware(capture, topology, files.meminfo, zones, snapshot.hardware)
     snapshot.nodes = _nodes(capture, kernel, files, topology, snapshot.nodes)
     snapshot.sysctl |= _set_up_by(capture, kernel)
     _pools(capture, snapshot, files)
