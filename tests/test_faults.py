@@ -190,6 +190,7 @@ def test_no_permission_to_the_device(point: Path, monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
+    mounting.prepare(point)  # libfuse is looked for once, with files that can be opened
     monkeypatch.setattr(mounting.os, "open", refuse)
     monkeypatch.setattr(mounting.os, "geteuid", lambda: 0)
     with pytest.raises(MountError, match="as root: chmod 666 /dev/fuse"):

@@ -10,6 +10,7 @@ every directory on the way at each open.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -123,7 +124,8 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
     # Reading and writing
 
     def open(self, path: str, flags: int) -> int:
-        return self._keep(self._tree.open(self._path(path), flags, self._caller()))
+        writes = bool(flags & os.O_ACCMODE)
+        return self._keep(self._tree.open(self._path(path), flags, self._caller(named=writes)))
 
     def create(self, path: str, flags: int, mode: int) -> int:
         calls.create(self._tree, self._path(path), mode, self._caller())
@@ -237,10 +239,13 @@ class Adapter(fuse.Operations):  # type: ignore[misc] # without stubs
         """Whether it is the caller's own number: as for /proc/self, who is not of the machine is init."""
         return int(pid) == fuse.fuse_get_context()[2] and int(pid) not in self._tree.machine.tasks
 
-    def _caller(self) -> Caller:
+    def _caller(self, *, named: bool = True) -> Caller:
+        """Who asks; the name is for the log, where readers do not appear: it takes longer than a read."""
         uid, gid, pid = fuse.fuse_get_context()
         root = uid in (0, self._tree.owner.uid)
-        return Caller(uid, gid, root, pid, _comm(pid)) if pid else Caller(uid, gid, root)
+        if not pid:
+            return Caller(uid, gid, root)
+        return Caller(uid, gid, root, pid, _comm(pid) if named else "")
 
 
 def _comm(pid: int) -> str:
