@@ -259,6 +259,14 @@ def processor_seconds(words: list[str]) -> float:
     return after.children_user + after.children_system - before.children_user - before.children_system
 
 
+@pytest.mark.parametrize("as_root", [False, True])
+def test_a_terminal_can_be_made_inside(as_root: bool) -> None:
+    """As script, tmux, screen and expect do."""
+    done = run("script -qc 'test -t 1 && head -1 /proc/meminfo' /dev/null", machine="tiny", as_root=as_root)
+    assert done.stderr == ""
+    assert done.stdout.split() == ["MemTotal:", total("tiny"), "kB"]
+
+
 # What is there
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from vmfs.namespace import base, syscalls
 
-EVERYDAY_DEVICES = {"console", "full", "fuse", "kmsg", "null", "ptmx", "random", "tty", "urandom", "zero"}
-"""Bound one by one; the hundred others of a /dev are links: a mount each would fill every list of mounts."""
+EVERYDAY_DEVICES = {"console", "full", "fuse", "kmsg", "null", "random", "tty", "urandom", "zero"}
+"""Bound one by one; the hundred others of a /dev are links: a mount each would fill every list of mounts.
+
+So is ptmx, which the kernel wants to find beside a directory pts (fs/devpts/inode.c: path_pts()).
+"""
 
 NO_ROOM = ("/proc",)
 """Nobody but the kernel makes a name here, or takes one away."""
