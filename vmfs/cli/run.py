@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -61,30 +62,16 @@ def run(
         _check_joined_alone()
         sys.exit(namespace_enter(join, command, as_caller, seccomp))
     from vmfs import namespace
-    from vmfs.adapters import mount as daemon
     from vmfs.adapters.mountinfo import MountError
 
     file = log_path(log_file)
     if as_caller and os.geteuid() and not any(rule.kind == "policy" for rule in rules):
         rules = [Rule("policy", "/", "unprivileged"), *rules]
 
-    def start(
-        mountpoint: str, on_start: Callable[[], None], on_tasks: Callable[[Iterable[int]], None] | None
-    ) -> int:
-        def begin() -> None:
-            on_start()
-            log_to(file)
-
-        daemon.prepare(mountpoint)  # what stands in the way is said before a machine is built
-        from vmfs.adapters.run import RunAdapter
-
-        adapter = functools.partial(RunAdapter, on_tasks=on_tasks)
-        return daemon.mount(tree_of(choice, rules), mountpoint, on_start=begin, adapter=adapter)
-
     try:
         status = namespace.run(
             command or default_command(),
-            start,
+            _starter(choice, rules, file),
             only=only,
             hide=tuple(rule.pattern for rule in rules if rule.kind == "hide"),
             as_caller=as_caller,
@@ -100,6 +87,27 @@ def run(
 
         raise Failure(doctor.one_line((str(fault), ""))) from None
     _leave(status)
+
+
+def _starter(choice: Choice, rules: list[Rule], file: Path | None) -> Callable[..., int]:
+    """What mounts the machine where it is told to: the pid of the daemon."""
+
+    def start(
+        mountpoint: str, on_start: Callable[[], None], on_tasks: Callable[[Iterable[int]], None] | None
+    ) -> int:
+        from vmfs.adapters import mount as daemon
+
+        def begin() -> None:
+            on_start()
+            log_to(file)
+
+        daemon.prepare(mountpoint)  # what stands in the way is said before a machine is built
+        from vmfs.adapters.run import RunAdapter
+
+        adapter = functools.partial(RunAdapter, on_tasks=on_tasks)
+        return daemon.mount(tree_of(choice, rules), mountpoint, on_start=begin, adapter=adapter)
+
+    return start
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
