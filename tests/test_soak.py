@@ -56,10 +56,19 @@ class Life:
         if len(self.machine.tasks) < MOST_TASKS:
             anon, file, shmem = (self.pages(most) for most in (40_000, 3_000, 1_000))
             grow = self.random.choice((0.0, 0.0, 0.5, 10.0))
+            touch = self.random.choice((0.0, 0.0, 5.0, 500.0))
             mlock, thp = self.random.random() < 0.05, self.random.random() < 0.3
             huge = self.random.choice((0, 0, 0, 1, 5))
             self.machine.start(
-                "task", anon=anon, file=file, shmem=shmem, grow=grow, mlock=mlock, thp=thp, huge=huge
+                "task",
+                anon=anon,
+                file=file,
+                shmem=shmem,
+                huge=huge,
+                mlock=mlock,
+                thp=thp,
+                grow=grow,
+                touch=touch,
             )
 
     def do_stop(self):

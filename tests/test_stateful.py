@@ -52,9 +52,11 @@ KINDS = st.sampled_from(
         lambda pages: {"anon": pages // 10, "shmem": pages // 10, "huge": pages // 512 // 4},
         lambda pages: {"anon": pages // 100, "grow": pages / 100},
         lambda pages: {"file": pages // 1000, "grow": 0.7, "thp": True},
+        lambda pages: {"anon": pages, "shmem": pages // 10, "touch": pages / 10},
     ]
 )
-"""Of so many pages: small and huge ones, of each kind, locked, growing by as much as they begin with."""
+"""Of so many pages: small and huge ones, of each kind, locked, growing by as much as they begin with,
+and those that use all again."""
 
 PLACED = st.sampled_from(
     [{}, {"nid": -1}, {"nid": -1, "policy": BIND}, {"nid": 0, "policy": PREFERRED}, {"policy": INTERLEAVE}]

@@ -180,6 +180,7 @@ VERBS = {
                 "oom_score_adj": integer(-OOM_SCORE_ADJ, OOM_SCORE_ADJ),
                 "uid": integer(0, MOST_UID),
                 "grow": rate,
+                "touch": rate,
             },
         ),
         Verb("stop", stop, (("NAME|PID", name),)),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, lru, lru_gen, page_alloc, psi, swap_state, workingset
-from vmfs.mm.lru import Batch, Use
+from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -39,11 +40,20 @@ def _swap_in(machine: Machine, use: Use, task: Task | None, pages: int) -> None:
         raise
     for zone, extents in parts:
         node = machine.node(zone.nid)
-        batch = Batch(use, extents, task)
-        filemap.charge(machine, node, batch, batch.pages)
-        lru.add(node, zone, lru_gen.swapin_list(machine, node), batch)
-        workingset.refault_anon(machine, node, batch.pages)
+        map_swapped(machine, node, zone, Batch(use, extents, task), lru_gen.swapin_list(machine, node))
+        workingset.refault_anon(machine, node, extents.pages)
     _count_readahead(machine, pages)
+    count_reads(machine, pages)
+
+
+def map_swapped(machine: Machine, node: Node, zone: Zone, batch: Batch, which: Lru) -> None:
+    """Pages that were swapped out are their owner's again."""
+    filemap.charge(machine, node, batch, batch.pages)
+    lru.add(node, zone, which, batch)
+
+
+def count_reads(machine: Machine, pages: int) -> None:
+    """swap_readpage(), for which the reader waits."""
     machine.count_event(Item.PSWPIN, pages)
     machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
     psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO)

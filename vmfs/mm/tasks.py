@@ -29,7 +29,8 @@ class Memory:
     """What a task maps and touches: pages, and huge pages of the default size.
 
     `thp` asks for transparent huge pages, `mlock` for all of it to stay in memory. `nid` is where
-    it runs, or the node of its policy; `grow` pages of anonymous memory come a second.
+    it runs, or the node of its policy; `grow` pages of anonymous memory come a second, and so often
+    does it `touch` a page of what it has.
     """
 
     anon: int = 0
@@ -41,6 +42,7 @@ class Memory:
     nid: int | None = None
     policy: str = mempolicy.LOCAL
     grow: float = 0.0
+    touch: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +67,7 @@ class Task:
     oom_score_adj_min: int = 0  # what a process without CAP_SYS_RESOURCE may go down to
     started_centisecs: int = 0
     grown: float = 0.0  # part of a page that is still to come
+    touched: float = 0.0  # part of a page of swap that is still to be touched
     hugetlb: HugetlbFile | None = None
 
     @property

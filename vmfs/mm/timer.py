@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from vmfs.mm import compaction, growth, khugepaged, kswapd, oom_kill, pcp_drain, writeback
+from vmfs.mm import accesses, compaction, growth, khugepaged, kswapd, oom_kill, pcp_drain, writeback
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -34,6 +34,7 @@ def _every_second(busy: Callable[[Machine], bool]) -> Callable[[Machine], int | 
 
 TIMERS = (
     Timer(_every_second(growth.is_due), growth.second),
+    Timer(_every_second(accesses.is_due), accesses.second),
     Timer(writeback.due, writeback.wb_workfn),
     Timer(_every_second(kswapd.kswapd_is_behind), kswapd.recheck),
     Timer(_every_second(pcp_drain.is_due), pcp_drain.refresh_cpu_vm_stats),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vmfs.mm import swapfile
 from vmfs.mm.mmzone import Node
 from vmfs.mm.vmstat import Item
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 XA_CHUNK_SIZE = 64  # slots in one node
 NODES = "radix_tree_node"
+WORKINGSET = (Item.NR_ACTIVE_FILE, Item.NR_INACTIVE_FILE, Item.NR_ACTIVE_ANON)
 MOST_SHADOW_NODES = 8  # one for so many pages: 1 << (XA_CHUNK_SHIFT - 3)
 
 
@@ -121,6 +123,19 @@ def refault_anon(machine: Machine, node: Node, pages: int) -> None:
     if machine.lru_gen.enabled:
         pages = pages * node.managed_pages // max(machine.totalram_pages, 1)
     node.mod_state(Item.WORKINGSET_REFAULT_ANON, pages)
+
+
+def activates_anon(machine: Machine, node: Node) -> bool:
+    """workingset_test_recent(): whether what comes back from swap was gone for a short while only.
+
+    The refault distance is not kept by page. Of pages that are touched at random it is what is swapped
+    out on the average, and so it is taken here; the node has its share of that. Without generations
+    the page must have fitted beside all that is in use; with them its generation is taken to exist.
+    """
+    if machine.lru_gen.enabled:
+        return True
+    distance = swapfile.used_swap_pages(machine) * node.managed_pages // max(machine.totalram_pages, 1)
+    return distance <= sum(node.page_state(item) for item in WORKINGSET)
 
 
 def count_shadow_nodes(machine: Machine) -> int:

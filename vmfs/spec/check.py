@@ -23,7 +23,7 @@ DISKS_MAX = 16
 TASK_SIZES = ("anon", "file", "shmem")
 TASK_OPTIONS = (
     *TASK_SIZES,
-    *("huge", "thp", "mlock", "node", "policy", "oom_score_adj", "uid", "grow"),
+    *("huge", "thp", "mlock", "node", "policy", "oom_score_adj", "uid", "grow", "touch"),
 )
 
 

@@ -1,0 +1,122 @@
+"""Tasks that use their memory again, with more in use than fits."""
+
+import math
+
+import pytest
+
+from tests.small_machine import NODE_PAGES, small_machine
+from vmfs import control
+from vmfs.mm import state
+from vmfs.mm.check import check
+from vmfs.mm.vmstat import Item
+from vmfs.tree import Tree
+
+RELEASES = ((5, 10), (6, 1), (6, 12), (7, 2))
+HALF = NODE_PAGES // 2
+
+
+def crowded(release=(6, 1), nodes=1, **memory):
+    """Two tasks, each of more than half of a node, the first of which uses its memory again."""
+    machine = small_machine(release, nodes=nodes)
+    machine.swapon(NODE_PAGES, "/swap")
+    first = machine.start("first", anon=HALF, **memory)
+    second = machine.start("second", anon=HALF + HALF // 4)
+    assert first.swap > HALF // 8
+    return machine, first, second
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_is_used_again_comes_back_from_swap(release):
+    machine, task, other = crowded(release, touch=HALF / 100)
+    swap, anon, total = task.swap, task.anon, task.swap + other.swap
+    written = machine.event(Item.PSWPOUT)
+    machine.tick(1)
+
+    read = machine.event(Item.PSWPIN)
+    assert read == int(swap * -math.expm1(-HALF / 100 / HALF))
+    assert machine.event(Item.PGMAJFAULT) == read
+    assert task.anon + task.swap == anon + swap == HALF
+    assert task.swap + other.swap - total == machine.event(Item.PSWPOUT) - written - read
+    check(machine)
+
+
+def test_pages_that_nobody_uses_make_room_until_nothing_is_missing():
+    machine, task, other = crowded(touch=HALF / 4)
+    for _ in range(60):
+        machine.tick(1)
+        check(machine)
+
+    assert task.swap < 16
+    assert other.swap > HALF // 8
+
+
+def test_two_that_use_all_of_it_swap_forever():
+    machine, task, _ = crowded(touch=HALF / 4)
+    machine.start("rival", anon=HALF // 2, touch=HALF / 4)
+    rates = []
+    for _ in range(20):
+        before = machine.event(Item.PSWPIN)
+        machine.tick(1)
+        rates.append(machine.event(Item.PSWPIN) - before)
+
+    assert task.touched < 1
+    assert min(rates[10:]) > 0
+    check(machine)
+
+
+def test_a_refault_is_activated_when_less_is_gone_than_is_in_use():
+    machine, task, other = crowded(touch=HALF / 10)
+    machine.tick(1)
+    gone = machine.global_page_state(Item.WORKINGSET_REFAULT_ANON)
+    assert gone == machine.event(Item.PSWPIN)
+    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_ANON) == 0  # no page is active, nor of a file
+
+    machine.stop(other)
+    machine.read_files(task.swap * 2, 100)
+    machine.tick(1)
+    activated = machine.global_page_state(Item.WORKINGSET_ACTIVATE_ANON)
+    assert 0 < activated <= machine.global_page_state(Item.WORKINGSET_REFAULT_ANON) - gone
+    assert machine.global_page_state(Item.NR_ACTIVE_ANON) > 0
+    check(machine)
+
+
+def test_nothing_is_due_while_nothing_is_swapped_out():
+    machine = small_machine(nodes=1)
+    machine.start("task", anon=1000, touch=1000.0)
+    machine.tick(10)
+
+    assert machine.event(Item.PSWPIN) == 0
+    assert machine.event(Item.PGMAJFAULT) == 0
+
+
+def test_where_there_is_no_room_the_oom_killer_makes_some():
+    machine = small_machine(nodes=1)
+    machine.swapon(HALF, "/swap")
+    machine.start("first", anon=NODE_PAGES, touch=NODE_PAGES / 4)
+    machine.start("filler", anon=HALF - 12_000, touch=NODE_PAGES / 4)
+    for _ in range(30):
+        machine.tick(1)
+        check(machine)
+
+    assert machine.event(Item.PSWPIN) > 0
+
+
+@pytest.mark.parametrize("cut", [[4.0], [0.5] * 8, [3.3, 0.7]])
+def test_it_is_the_same_however_time_was_cut(cut):
+    machine, *_ = crowded(touch=77.7)
+    whole = state.load(machine.save())
+    whole.tick(4.0)
+    for seconds in cut:
+        machine.tick(seconds)
+
+    assert Tree(machine).read("/proc/vmstat") == Tree(whole).read("/proc/vmstat")
+
+
+def test_the_control_line_takes_bytes_a_second():
+    tree = Tree(small_machine())
+    control.run(tree, "start worker anon=64M touch=6M")
+
+    (task,) = tree.machine.tasks.values()
+    assert task.memory.touch == 1536.0
+    with pytest.raises(OSError, match="touch"):
+        control.run(tree, "start worker anon=64M touch=fast")
