@@ -195,3 +195,36 @@ def test_kswapd_gets_ahead_when_the_allocation_that_woke_it_ends():
     page_alloc.alloc_pages(machine, request)
 
     assert wmark.high_wmark_pages(zone) < zone.free_pages < 2 * wmark.high_wmark_pages(zone)
+
+
+def quick(machine):
+    return [machine.event(Item[f"KSWAPD_{mark}_WMARK_HIT_QUICKLY"]) for mark in ("LOW", "HIGH")]
+
+
+def test_who_wakes_it_within_a_tenth_of_a_second_hits_the_low_watermark_quickly():
+    machine = one_node()
+    machine.read_files(NODE_PAGES // 2)
+    node, zone = machine.nodes[0], normal(machine)
+    kswapd.wakeup_kswapd(machine, node, zone.index, want=100)
+    assert quick(machine) == [0, 0]
+
+    machine.tick(0.05)
+    kswapd.wakeup_kswapd(machine, node, zone.index, want=100)
+    assert quick(machine) == [1, 0]
+
+    machine.tick(0.1)
+    kswapd.wakeup_kswapd(machine, node, zone.index, want=100)
+    assert quick(machine) == [1, 0]
+    assert machine.event(Item.PAGEOUTRUN) == 3
+
+
+def test_one_that_may_not_sleep_hits_the_high_watermark_quickly():
+    machine = one_node()
+    node, zone = machine.nodes[0], normal(machine)
+    machine.start("hog", anon=zone.free_pages - wmark.high_wmark_pages(zone) + 200)
+    for runs in (1, 2):
+        kswapd.wakeup_kswapd(machine, node, zone.index)
+        assert quick(machine) == [0, runs]
+
+    assert machine.event(Item.PAGEOUTRUN) == 2
+    check(machine)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 MIN_LRU_BATCH = 64
+SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
 
 def pgdat_balanced(node: Node, highest_zoneidx: int) -> bool:
@@ -71,7 +72,7 @@ def wakeup_kswapd(
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
     if node.kswapd_failures >= vmscan.MAX_RECLAIM_RETRIES or (balanced and not boosts):
         return
-    machine.count_event(Item.PAGEOUTRUN, 1)
+    _count_run(machine, node)
     control = ScanControl(highest_zoneidx, kswapd=True)
     if balanced:
         boosted = replace(control, may_swap=False, may_writepage=False)
@@ -81,6 +82,28 @@ def wakeup_kswapd(
         node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
     for zone, boost in boosts.items():
         zone.watermark_boost -= min(zone.watermark_boost, boost)
+    _try_to_sleep(machine, node, highest_zoneidx)
+
+
+def _count_run(machine: Machine, node: Node) -> None:
+    """balance_pgdat() begins; who woke it may not have let it sleep for long."""
+    machine.count_event(Item.PAGEOUTRUN, 1)
+    slept = node.kswapd_slept_microsecs
+    if slept is not None and machine.clock.microsecs - slept < SHORT_SLEEP_MICROSECS:
+        machine.count_event(Item.KSWAPD_LOW_WMARK_HIT_QUICKLY, 1)
+
+
+def _try_to_sleep(machine: Machine, node: Node, highest_zoneidx: int) -> None:
+    """kswapd_try_to_sleep(): it may when the node is balanced or it has given up.
+
+    Otherwise the kernel's runs again at once; here with the next wake-up.
+    """
+    hopeless = node.kswapd_failures >= vmscan.MAX_RECLAIM_RETRIES
+    if hopeless or pgdat_balanced(node, highest_zoneidx):
+        node.kswapd_slept_microsecs = machine.clock.microsecs
+    else:
+        node.kswapd_slept_microsecs = None
+        machine.count_event(Item.KSWAPD_HIGH_WMARK_HIT_QUICKLY, 1)
 
 
 def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int, priority: int) -> int:

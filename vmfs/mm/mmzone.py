@@ -157,6 +157,7 @@ class Node:
     zones: tuple[Zone, ...]
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NODE), np.int64))
     kswapd_failures: int = 0
+    kswapd_slept_microsecs: int | None = None  # since when; not while it has work left
     totalreserve_pages: int = 0  # of the last set-up, as the watermarks
     older_anon: int = 0  # of the active anonymous pages, those that lru_gen has aged once
 
