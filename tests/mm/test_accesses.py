@@ -40,14 +40,36 @@ def test_what_is_used_again_comes_back_from_swap(release):
     check(machine)
 
 
-def test_pages_that_nobody_uses_make_room_until_nothing_is_missing():
-    machine, task, other = crowded(touch=HALF / 4)
-    for _ in range(60):
+@pytest.mark.parametrize("release", RELEASES)
+def test_pages_that_nobody_uses_make_room_until_nothing_is_missing(release):
+    machine, task, other = crowded(release, touch=HALF / 4)
+    for _ in range(30):
         machine.tick(1)
         check(machine)
+    read = machine.event(Item.PSWPIN)
+    machine.tick(10)
 
-    assert task.swap < 16
+    assert task.swap < HALF // 1000
     assert other.swap > HALF // 8
+    assert machine.event(Item.PSWPIN) - read < read // 100
+
+
+def test_what_is_used_again_outlives_what_is_idle():
+    lost = []
+    for touch in (0.0, HALF / 20, HALF):
+        machine = small_machine(nodes=1)
+        machine.swapon(NODE_PAGES, "/swap")
+        task, _ = (machine.start("task", anon=HALF // 2, touch=rate) for rate in (touch, 0.0))
+        machine.tick(5)
+        machine.reclaim_node(0, HALF // 2)
+        lost.append(task.swap)
+        scanned, stolen = (machine.global_page_state(Item[f"PG{what}_ANON"]) for what in ("SCAN", "STEAL"))
+        assert scanned - stolen == int(HALF // 2 * -math.expm1(-touch * 5 / (HALF // 2)))
+        check(machine)
+
+    assert lost == sorted(lost, reverse=True)
+    assert lost[0] == HALF // 2
+    assert lost[2] < HALF // 100
 
 
 def test_two_that_use_all_of_it_swap_forever():

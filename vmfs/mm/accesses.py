@@ -1,16 +1,26 @@
 """What tasks use again, second by second, and what of it has to come back from swap (mm/memory.c).
 
 A task with `touch` uses pages of all it has at random, each as likely as any other. What it finds in
-memory costs nothing and is not marked as referenced; what is swapped out faults.
+memory costs nothing (rmap.py says what reclaim sees of it); what is swapped out faults.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import memory, mempolicy, oom_kill, page_alloc, psi, swap_state, swapfile, tasks, workingset
+from vmfs.mm import (
+    memory,
+    mempolicy,
+    oom_kill,
+    page_alloc,
+    psi,
+    rmap,
+    swap_state,
+    swapfile,
+    tasks,
+    workingset,
+)
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node
 from vmfs.mm.vmstat import Item
@@ -39,7 +49,7 @@ def second(machine: Machine) -> None:
 def _touch_again(machine: Machine, task: Task) -> None:
     """Of `swap` pages among all it has, so many different ones as are met on the average."""
     swap = task.swap
-    task.touched += swap * -math.expm1(-task.memory.touch / (task.rss + swap))
+    task.touched += swap * rmap.used_again(task, 1)
     pages = min(int(task.touched), swap)
     task.touched -= pages
     try:
@@ -60,7 +70,7 @@ def _do_swap_pages(machine: Machine, task: Task, use: Use, pages: int) -> None:
         for parts in oom_kill.alloc_in_turns(machine, bound, task):
             for zone, extents in parts:
                 node = machine.node(zone.nid)
-                batch = Batch(use, extents, task)
+                batch = Batch(use, extents, task, seen_centisecs=machine.clock.uptime_centisecs)
                 memory.map_swapped(machine, node, zone, batch, _refault(machine, node, batch.pages))
                 _free_swap(machine, task, use, batch.pages)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
@@ -66,7 +66,8 @@ class Batch:
     """Pages of one owner on one list of one zone. `dirty` of them await writeback since an uptime.
 
     `files` are those the pages are of, where they have a name; `huge` of the pages, the last ones, are
-    in folios as large as huge pages, each of which counts until its last page is gone.
+    in folios as large as huge pages, each of which counts until its last page is gone. `seen_centisecs`
+    is the uptime at which reclaim last looked at them, or they were mapped, if their task uses them again.
     """
 
     use: Use
@@ -76,6 +77,7 @@ class Batch:
     dirtied_centisecs: int = 0
     files: FileSet | None = None
     huge: int = 0
+    seen_centisecs: int = 0
 
     @property
     def pages(self) -> int:
@@ -131,6 +133,7 @@ def _continues(last: Batch, batch: Batch) -> bool:
     """Whether two batches can be one, so that many small ones do not make long queues."""
     return (
         (last.use, last.task, last.files) == (batch.use, batch.task, batch.files)
+        and last.seen_centisecs == batch.seen_centisecs
         and not last.dirty
         and not batch.dirty
         and len(last.extents.start) + len(batch.extents.start) <= MOST_RUNS
@@ -186,7 +189,7 @@ def split(batch: Batch, pages: int) -> Batch:
     batch.huge -= huge
     dirty = max(batch.dirty - batch.pages, 0)
     batch.dirty -= dirty
-    return Batch(batch.use, head, batch.task, dirty, batch.dirtied_centisecs, batch.files, huge)
+    return replace(batch, extents=head, dirty=dirty, huge=huge)
 
 
 def take_use(node: Node, zone: Zone, lru: Lru, use: Use) -> list[Batch]:

@@ -265,13 +265,18 @@ def _count_thp(machine: Machine, task: Task, nid: int, pages: int, fallbacks: in
 
 def _map(machine: Machine, task: Task, use: Use, parts: page_alloc.Parts) -> None:
     for zone, extents in parts:
-        batch = Batch(use, extents, task)
+        batch = Batch(use, extents, task, seen_centisecs=_seen(machine, task))
         filemap.charge(machine, machine.node(zone.nid), batch, batch.pages)
         lru.add(machine.node(zone.nid), zone, _list_of(machine, task, use), batch)
         if task.memory.mlock:
             zone.mod_state(Item.NR_MLOCK, batch.pages)
             machine.count_event(Item.UNEVICTABLE_PGS_MLOCKED, batch.pages)
             machine.count_event(Item.UNEVICTABLE_PGS_CULLED, batch.pages)
+
+
+def _seen(machine: Machine, task: Task) -> int:
+    """Of a task that uses its memory once, it makes no difference, and batches can be joined."""
+    return machine.clock.uptime_centisecs if task.memory.touch else 0
 
 
 def _list_of(machine: Machine, task: Task, use: Use) -> Lru:

@@ -1,6 +1,6 @@
 """Reclaim: what is freed and in which order, direct reclaim, node reclaim (mm/vmscan.c). See also kswapd.py.
 
-Pages on a list are reclaimed in their order; none is found referenced.
+Pages on a list are reclaimed in their order, but for those that rmap.py finds referenced.
 """
 
 from __future__ import annotations
@@ -8,7 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, lru_gen, page_alloc, psi, shrinker, swap_state, swapfile, wmark, workingset
+from vmfs.mm import (
+    filemap,
+    lru,
+    lru_gen,
+    page_alloc,
+    psi,
+    rmap,
+    shrinker,
+    swap_state,
+    swapfile,
+    wmark,
+    workingset,
+)
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -209,15 +221,15 @@ def _shrink_list(
     machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
 ) -> int:
     """shrink_inactive_list(); pages of the active list are deactivated on the way."""
-    batches = lru.take(node, zone, which, pages, mapped=control.may_unmap, dirty=control.may_writepage)
+    batches, referenced = _isolate(machine, node, zone, which, control, pages)
     count = sum(batch.pages for batch in batches)
     if which in (Lru.ACTIVE_ANON, Lru.ACTIVE_FILE):
         machine.count_event(Item.PGDEACTIVATE, count)
         node.mod_state(Item.PGREFILL, count)
     anon = which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON)
     scanned, stolen = control.reclaimer
-    node.mod_state(scanned, count)
-    node.mod_state(Item.PGSCAN_ANON if anon else Item.PGSCAN_FILE, count)
+    node.mod_state(scanned, count + referenced)
+    node.mod_state(Item.PGSCAN_ANON if anon else Item.PGSCAN_FILE, count + referenced)
     _stall(machine, control, batches)
     for batch in batches:
         _reclaim_batch(machine, node, zone, batch)
@@ -226,6 +238,33 @@ def _shrink_list(
     if anon and control.may_unmap:
         _write_ahead(machine, node, zone, which, control, count)
     return count
+
+
+def _isolate(
+    machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
+) -> tuple[list[Batch], int]:
+    """Up to `pages` pages to be reclaimed, off the list; and how many were passed over as referenced."""
+    batches: list[Batch] = []
+    left, referenced = lru.lru_size(zone, which), 0
+    while pages > 0 and left > 0:
+        want = min(pages, left)
+        taken = lru.take(node, zone, which, want, mapped=control.may_unmap, dirty=control.may_writepage)
+        if not taken:
+            break
+        left -= sum(batch.pages for batch in taken)
+        for batch in taken:
+            kept = rmap.folio_referenced(machine, batch)
+            if kept:
+                kept_batch = lru.split(batch, kept)
+                kept_batch.seen_centisecs = machine.clock.uptime_centisecs
+                lru.add(node, zone, Lru.ACTIVE_ANON, kept_batch)
+                referenced += kept
+            if not kept or kept_batch is not batch:
+                batches.append(batch)
+                pages -= batch.pages
+    if not machine.lru_gen.enabled:
+        machine.count_event(Item.PGACTIVATE, referenced)
+    return batches, referenced
 
 
 def _write_ahead(
