@@ -216,3 +216,56 @@ def test_a_capture_keeps_its_huge_folios():
     assert "nr_file_hugepages 144\n" in Tree(machine).read("/proc/vmstat")
     machine.drop_caches(1)
     assert huge(machine) == 0
+
+
+def reclaimed(release, swap=False):
+    """Files of which reclaim took half, on a machine whose page cache is active but for them."""
+    machine = small_machine(release, nodes=1)
+    if swap:
+        machine.swapon(PAGES, "/swap")
+    machine.read_files(PAGES, 0, name="lost")
+    machine.reclaim_node(0, PAGES // 2, swappiness=0)
+    return machine
+
+
+@pytest.mark.parametrize(
+    ("release", "active"), [((5, 10), PAGES), ((6, 1), PAGES), ((6, 12), 0), ((7, 2), 0)]
+)
+def test_what_was_gone_for_a_short_while_is_active_at_once(release, active):
+    machine = reclaimed(release)
+    for _ in range(2):
+        machine.read_files(PAGES, 0, name="used")
+    machine.read_files(PAGES, 0, name="lost")
+
+    assert machine.global_page_state(Item.WORKINGSET_REFAULT_FILE) == PAGES // 2
+    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == (PAGES // 2 if active else 0)
+    assert machine.global_page_state(Item.NR_ACTIVE_FILE) == 2 * active
+    assert machine.event(Item.PGACTIVATE) == active + active // 2  # a refault is no activation of a page
+    check(machine)
+
+
+def test_what_would_push_out_more_than_is_in_use_is_not():
+    machine = reclaimed((6, 1))
+    machine.read_files(PAGES, 0, name="lost")
+
+    # by then those that were left have been activated, and are as many as were gone
+    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == PAGES // 2
+
+    machine = reclaimed((6, 1))
+    machine.reclaim_node(0, PAGES // 4, swappiness=0)
+    machine.read_files(PAGES, 0, name="lost")
+    assert machine.global_page_state(Item.WORKINGSET_REFAULT_FILE) == PAGES * 3 // 4
+    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == 0
+
+
+def test_anonymous_pages_count_as_in_use_where_there_is_swap():
+    counts = []
+    for swap in (False, True):
+        machine = reclaimed((6, 1), swap=swap)
+        machine.reclaim_node(0, PAGES // 4, swappiness=0)
+        machine.start("task", anon=PAGES)
+        machine.read_files(PAGES, 0, name="lost")
+        counts.append(machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE))
+        check(machine)
+
+    assert counts == [0, PAGES * 3 // 4]

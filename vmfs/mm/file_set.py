@@ -45,8 +45,9 @@ def read(machine: Machine, name: str, pages: int, files: int, nid: int) -> None:
     lost = min(known.pages - _cached(machine, known), pages - new_pages)
     _look_up_again(machine, known, min(files, known.files), lost, nid)
     mark_page_accessed(machine, known, pages - new_pages - lost)
-    workingset.refault_file(machine, known, lost, nid)
-    filemap.read_file_pages(machine, lost, files, nid, known)
+    active = workingset.refault_file(machine, known, lost, nid)
+    filemap.read_file_pages(machine, active, files, nid, known, active=True)
+    filemap.read_file_pages(machine, lost - active, files, nid, known)
     known.pages, known.files = known.pages + new_pages, known.files + new_files
     filemap.read(machine, new_pages, new_files, nid, known)
     known.dentries = known.inodes = known.names

@@ -46,16 +46,18 @@ def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]
         files, pages = files - some, pages - share
 
 
-def read_file_pages(machine: Machine, pages: int, files: int, nid: int, known: FileSet | None = None) -> None:
+def read_file_pages(
+    machine: Machine, pages: int, files: int, nid: int, known: FileSet | None = None, *, active: bool = False
+) -> None:
     """A row of reads that drops what it read itself is lived through once for all its laps."""
     length = max(2 * _room(machine), SHORTEST_LAP)
     laps, rest = divmod(pages, length)
     nodes, huge = pages > files, _in_huge_folios(machine, pages, max(files, 1))
-    lap = partial(_read_pages, machine, Use.FILE, length, nid, known, nodes=nodes, huge=huge)
+    lap = partial(_read_pages, machine, Use.FILE, length, nid, known, nodes=nodes, huge=huge, active=active)
     if laps:
         lap()
     repeat(machine, lap, laps - 1)
-    _read_pages(machine, Use.FILE, rest, nid, known, nodes=nodes, huge=huge)
+    _read_pages(machine, Use.FILE, rest, nid, known, nodes=nodes, huge=huge, active=active)
 
 
 def _in_huge_folios(machine: Machine, pages: int, files: int) -> int:
@@ -97,7 +99,9 @@ def look_up(machine: Machine, files: int, dentries: int, inodes: int, cached: in
     machine.vfs.opened(dentries, inodes, cached)
     if files:
         machine.cache_alloc("buffer_head", _inode_table_pages(files), nid)
-        _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid)
+        shared = not machine.lru_gen.enabled  # a block is touched for each file in it
+        _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid, active=shared)
+        machine.count_event(Item.PGACTIVATE, _inode_table_pages(files) if shared else 0)
 
 
 def _read_pages(
@@ -109,13 +113,11 @@ def _read_pages(
     *,
     nodes: bool = False,
     huge: int = 0,
+    active: bool = False,
 ) -> None:
     """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc()). `huge` of
     the pages are in huge folios.
-
-    A block of inodes or of a directory is touched for each file in it, and active from the second on.
     """
-    active = use is Use.BUFFERS and not machine.lru_gen.enabled
     for portion in page_alloc.portions(machine, pages):
         if nodes:
             workingset.add(machine, portion, nid)
@@ -124,7 +126,6 @@ def _read_pages(
             huge -= _make_huge(machine, zone, batch, huge)
             which = Lru.ACTIVE_FILE if active else Lru.INACTIVE_FILE
             lru.add(machine.node(zone.nid), zone, which, batch)
-    machine.count_event(Item.PGACTIVATE, pages if active else 0)
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
     psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
 

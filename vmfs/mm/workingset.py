@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 XA_CHUNK_SIZE = 64  # slots in one node
 NODES = "radix_tree_node"
+ANON_LISTS = (Item.NR_INACTIVE_ANON, Item.NR_ACTIVE_ANON)
 WORKINGSET = (Item.NR_ACTIVE_FILE, Item.NR_INACTIVE_FILE, Item.NR_ACTIVE_ANON)
 MOST_SHADOW_NODES = 8  # one for so many pages: 1 << (XA_CHUNK_SHIFT - 3)
 
@@ -103,15 +104,25 @@ def shadow_lru_isolate(machine: Machine, nodes: int) -> None:
     machine.node(machine.default_nid).mod_state(Item.WORKINGSET_NODERECLAIM, nodes)
 
 
-def refault_file(machine: Machine, known: FileSet, lost: int, nid: int) -> None:
+def refault_file(machine: Machine, known: FileSet, lost: int, nid: int) -> int:
     """workingset_refault() of files that are read again and of which so many pages are not cached.
 
-    The kernel activates what was gone for a short while only; here it starts as other pages do.
+    Returns how many of them are active at once, all or none: without generations, when no more of the
+    files was reclaimed than is in use elsewhere. With them a page starts as others do.
     """
     pages = min(lost, known.shadows)
+    recent = not machine.lru_gen.enabled and known.shadows <= _in_use(machine)
     known.shadows -= pages
     _count_shadows(machine, -min(pages, machine.vfs.trees.shadows))
     machine.node(nid).mod_state(Item.WORKINGSET_REFAULT_FILE, pages)
+    machine.node(nid).mod_state(Item.WORKINGSET_ACTIVATE_FILE, pages if recent else 0)
+    return pages if recent else 0
+
+
+def _in_use(machine: Machine) -> int:
+    """workingset_test_recent(): what a page of a file may push out, in pages."""
+    items = (Item.NR_ACTIVE_FILE, *(ANON_LISTS if swapfile.nr_swap_pages(machine) else ()))
+    return sum(machine.global_page_state(item) for item in items)
 
 
 def refault_anon(machine: Machine, node: Node, pages: int) -> None:
