@@ -88,6 +88,8 @@ class Feature(Enum):
 
     # Reclaim: since 5.15 inodes with page cache are kept off the inode shrinker's list.
     INODE_SHRINKER_DROPS_PAGES = (None, (5, 10), None)
+    # Pages that were looked at in vain count as a cost, a page that was written as 32 of them.
+    RECLAIM_COST_ROTATIONS = ((6, 12), None, None)
     # Files of ext4 are cached in large folios.
     FILE_LARGE_FOLIOS = ((7, 2), None, None)
     # Swap areas without a priority take turns; before, each had its own.
@@ -97,6 +99,7 @@ class Feature(Enum):
     LOWMEM_RESERVE_FOLLOWS_MANAGED = ((7, 2), None, None)
     PCP_HIGH_FROM_WMARK = ((6, 1), None, None)
     PCP_FREE_HIGH_AT_EXIT = ((6, 1), (6, 12), None)
+    ZONE_RECLAIM_ACTIVE = ((6, 1), None, None)
     PCP_FREE_SCALED = ((6, 1), None, None)
     PCP_HUGE_PAGES = ((6, 1), None, Arch.X86_64)
     PCP_HIGH_AUTO = ((6, 12), None, None)

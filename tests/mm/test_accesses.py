@@ -60,16 +60,37 @@ def test_what_is_used_again_outlives_what_is_idle():
         machine = small_machine(nodes=1)
         machine.swapon(NODE_PAGES, "/swap")
         task, _ = (machine.start("task", anon=HALF // 2, touch=rate) for rate in (touch, 0.0))
+        machine.reclaim_node(0, 1)
         machine.tick(5)
-        machine.reclaim_node(0, HALF // 2)
+        looked, written = machine.global_page_state(Item.PGSCAN_ANON), machine.event(Item.PSWPOUT)
+        freed = machine.reclaim_node(0, HALF // 2)
         lost.append(task.swap)
-        scanned, stolen = (machine.global_page_state(Item[f"PG{what}_ANON"]) for what in ("SCAN", "STEAL"))
-        assert scanned - stolen == int(HALF // 2 * -math.expm1(-touch * 5 / (HALF // 2)))
+        looked, written = (
+            machine.global_page_state(Item.PGSCAN_ANON) - looked,
+            machine.event(Item.PSWPOUT) - written,
+        )
+        kept = looked - freed - written
+        assert kept == pytest.approx(HALF // 2 * -math.expm1(-touch * 5 / (HALF // 2)), abs=100)
         check(machine)
 
     assert lost == sorted(lost, reverse=True)
-    assert lost[0] == HALF // 2
+    assert lost[0] > HALF // 2 - 100
     assert lost[2] < HALF // 100
+
+
+def test_the_first_look_finds_every_page_used_and_frees_none():
+    machine = small_machine(nodes=1)
+    machine.swapon(NODE_PAGES, "/swap")
+    task = machine.start("task", anon=HALF)
+    inactive = machine.global_page_state(Item.NR_INACTIVE_ANON)
+    freed = machine.reclaim_node(0, 1000)
+
+    written = machine.event(Item.PSWPOUT)
+    assert freed == machine.global_page_state(Item.PGSTEAL_ANON) >= 1000
+    assert machine.global_page_state(Item.PGSCAN_ANON) == HALF + freed + written
+    assert machine.event(Item.PGACTIVATE) == 0
+    assert machine.global_page_state(Item.NR_INACTIVE_ANON) == inactive - freed
+    assert task.swap == written
 
 
 def test_two_that_use_all_of_it_swap_forever():

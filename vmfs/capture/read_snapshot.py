@@ -26,8 +26,8 @@ from vmfs.capture.topology import NODES, Topology, read_topology
 from vmfs.capture.zones import ZoneFiles, zone_states
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm.mmzone import PAGE_SHIFT, zone_names
+from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES
 from vmfs.mm.snapshot import NodeState, Snapshot, SwapState
-from vmfs.mm.vmscan import MAX_RECLAIM_RETRIES
 
 _KBYTES_SHIFT = PAGE_SHIFT - 10
 _DIRECT_MAP = "DirectMap"

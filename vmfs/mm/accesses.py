@@ -21,7 +21,7 @@ from vmfs.mm import (
     tasks,
     workingset,
 )
-from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.lru import Lru, Use
 from vmfs.mm.mmzone import Node
 from vmfs.mm.vmstat import Item
 
@@ -70,7 +70,7 @@ def _do_swap_pages(machine: Machine, task: Task, use: Use, pages: int) -> None:
         for parts in oom_kill.alloc_in_turns(machine, bound, task):
             for zone, extents in parts:
                 node = machine.node(zone.nid)
-                batch = Batch(use, extents, task, seen_centisecs=machine.clock.uptime_centisecs)
+                batch = rmap.mapped(machine, use, extents, task)
                 memory.map_swapped(machine, node, zone, batch, _refault(machine, node, batch.pages))
                 _free_swap(machine, task, use, batch.pages)
 

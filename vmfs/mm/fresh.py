@@ -54,4 +54,4 @@ class Fresh:
         shares, self.shares, self.frames = self.shares, {}, []
         for task in sorted(shares, key=lambda task: task.pid):
             mine, left = left.take(shares[task])
-            zone.lruvec.lists[self.which or 0].append(Batch(Use.ANON, mine.coalesced(), task))
+            zone.lruvec.lists[self.which or 0].append(Batch(Use.ANON, mine.coalesced(), task, accessed=True))

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc
-from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm import filemap, lru, page_alloc, rmap
+from vmfs.mm.lru import Lru, Use
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def _collapse(machine: Machine, task: Task, count: int) -> None:
     _give_back(machine, task, got.pages)
     node = machine.node(task.nid)
     for zone, extents in page_alloc.split_by_zone(node, got):
-        batch = Batch(Use.ANON, extents, task)
+        batch = rmap.mapped(machine, Use.ANON, extents, task)
         filemap.charge(machine, node, batch, batch.pages)
         lru.add(node, zone, machine.new_anon_list, batch)
     task.thp += got.pages

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vmfs.mm import lru, psi, swapfile, vmscan, wmark
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
-from vmfs.mm.vmscan import ScanControl
+from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, ScanControl
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -49,19 +49,19 @@ def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int
     """
     if psi.kswapd_lags(machine):
         return
-    awake = [node for node in nodes if node.kswapd_failures < vmscan.MAX_RECLAIM_RETRIES]
+    awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
     control = ScanControl(highest_zoneidx, kswapd=True)
-    without_swap = replace(control, may_swap=False)
+    trim = replace(control, trim_cache=True, slab=False)
     for node in awake:
-        if want > 0 and not vmscan.scan_order(machine, list(node.zones), control)[0]:
+        if want > 0:
             missing = _missing(node.zones, highest_zoneidx)
-            want -= max(vmscan.shrink_node(machine, node, without_swap, want + missing) - missing, 0)
+            want -= max(vmscan.shrink_node(machine, node, trim, want + missing) - missing, 0)
     for node in awake:
         wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)))
 
 
 def wakeup_kswapd(
-    machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, priority: int = vmscan.DEF_PRIORITY
+    machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, priority: int = DEF_PRIORITY
 ) -> None:
     """Run the node's kswapd until it is balanced or finds nothing.
 
@@ -70,7 +70,7 @@ def wakeup_kswapd(
     """
     boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
-    if node.kswapd_failures >= vmscan.MAX_RECLAIM_RETRIES or (balanced and not boosts):
+    if node.kswapd_failures >= MAX_RECLAIM_RETRIES or (balanced and not boosts):
         return
     _count_run(machine, node)
     control = ScanControl(highest_zoneidx, kswapd=True)
@@ -98,7 +98,7 @@ def _try_to_sleep(machine: Machine, node: Node, highest_zoneidx: int) -> None:
 
     Otherwise the kernel's runs again at once; here with the next wake-up.
     """
-    hopeless = node.kswapd_failures >= vmscan.MAX_RECLAIM_RETRIES
+    hopeless = node.kswapd_failures >= MAX_RECLAIM_RETRIES
     if hopeless or pgdat_balanced(node, highest_zoneidx):
         node.kswapd_slept_microsecs = machine.clock.microsecs
     else:
@@ -127,7 +127,7 @@ def _in_rounds(least: int, listed: int, most: int, priority: int) -> int:
     """What kswapd frees until it is `least`: `listed` >> priority a round, and `most` at the most."""
     freed = 0
     for each in range(priority, 0, -1):
-        freed += min(max(listed >> each, vmscan.SWAP_CLUSTER_MAX), most)
+        freed += min(max(listed >> each, SWAP_CLUSTER_MAX), most)
         if freed >= least or listed >> each >= most:
             break
     return freed + max(-(-(least - freed) // most), 0) * most
@@ -136,8 +136,8 @@ def _in_rounds(least: int, listed: int, most: int, priority: int) -> int:
 def _nr_to_reclaim(machine: Machine, zones: list[Zone], control: ScanControl) -> int:
     """kswapd_vmscan.shrink_node(): as much as is to be free, at once; with lru_gen only until enough is."""
     if machine.lru_gen.enabled:
-        return max(_missing(zones, control.highest_zoneidx) + MIN_LRU_BATCH, vmscan.SWAP_CLUSTER_MAX)
-    return sum(max(wmark.high_wmark_pages(zone), vmscan.SWAP_CLUSTER_MAX) for zone in zones)
+        return max(_missing(zones, control.highest_zoneidx) + MIN_LRU_BATCH, SWAP_CLUSTER_MAX)
+    return sum(max(wmark.high_wmark_pages(zone), SWAP_CLUSTER_MAX) for zone in zones)
 
 
 def _reclaimable(machine: Machine, zones: list[Zone]) -> int:
@@ -163,7 +163,7 @@ def _behind(machine: Machine) -> list[Node]:
     zones = [zone for _, zone in machine.zones() if zone.managed_pages]
     if any(z.free_pages > wmark.low_wmark_pages(z) + z.lowmem_reserve[highest] for z in zones):
         return []
-    nodes = (node for node in machine.nodes if node.kswapd_failures < vmscan.MAX_RECLAIM_RETRIES)
+    nodes = (node for node in machine.nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES)
     return [node for node in nodes if not pgdat_balanced(node, highest)]
 
 

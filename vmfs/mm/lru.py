@@ -68,6 +68,7 @@ class Batch:
     `files` are those the pages are of, where they have a name; `huge` of the pages, the last ones, are
     in folios as large as huge pages, each of which counts until its last page is gone. `seen_centisecs`
     is the uptime at which reclaim last looked at them, or they were mapped, if their task uses them again.
+    `accessed` (pte_young()) have been used since, all of them; `referenced` were found used once before.
     """
 
     use: Use
@@ -78,6 +79,8 @@ class Batch:
     files: FileSet | None = None
     huge: int = 0
     seen_centisecs: int = 0
+    accessed: bool = False
+    referenced: bool = False
 
     @property
     def pages(self) -> int:
@@ -134,6 +137,7 @@ def _continues(last: Batch, batch: Batch) -> bool:
     return (
         (last.use, last.task, last.files) == (batch.use, batch.task, batch.files)
         and last.seen_centisecs == batch.seen_centisecs
+        and (last.accessed, last.referenced) == (batch.accessed, batch.referenced)
         and not last.dirty
         and not batch.dirty
         and len(last.extents.start) + len(batch.extents.start) <= MOST_RUNS

@@ -7,9 +7,11 @@ from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm import lru
+from vmfs.mm import lru, swapfile
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.scan_control import ScanControl
+from vmfs.mm.scan_count import MAX_SWAPPINESS
 from vmfs.mm.snapshot import Snapshot
 from vmfs.mm.vmstat import Item
 
@@ -42,17 +44,21 @@ def capabilities(kernel: Kernel) -> int:
     return int(leaf | LruGenCap.NONLEAF_YOUNG if kernel.has(Feature.NONLEAF_PMD_YOUNG) else leaf)
 
 
-def age_anon(machine: Machine, node: Node, zones: list[Zone]) -> None:
+def types_to_scan(machine: Machine, control: ScanControl) -> tuple[bool, ...]:
+    """isolate_folios(): which kind goes first, True for anonymous pages; files but for the extremes."""
+    if not control.may_swap or not swapfile.nr_swap_pages(machine):
+        return (False,)
+    return {0: (False,), MAX_SWAPPINESS: (True, False)}.get(machine.sysctl.swappiness, (False, True))
+
+
+def age_anon(node: Node, zones: list[Zone]) -> None:
     """Deactivate anonymous pages before they are scanned.
 
-    The two youngest generations are active, and pages start in the youngest. Without generations a
-    quarter of the list stays active.
+    The two youngest generations are active, and pages start in the youngest.
     """
     inactive, active = (_size(zones, which) for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON))
     node.older_anon = min(node.older_anon, active)
-    if not machine.lru_gen.enabled:
-        _deactivate(node, zones, active * 3 // 4 if not inactive else 0)
-    elif not inactive:
+    if not inactive:
         _deactivate(node, zones, active)  # aged until some are old; none is used meanwhile
         node.older_anon = 0
     elif _should_run_aging(active - node.older_anon, inactive, active + inactive):
@@ -81,4 +87,5 @@ def _deactivate(node: Node, zones: list[Zone], pages: int) -> None:
     for zone in zones if pages else ():
         share = pages * lru.lru_size(zone, Lru.ACTIVE_ANON) // total
         for batch in lru.take(node, zone, Lru.ACTIVE_ANON, share):
+            batch.accessed = False  # walk_mm() found them used once, as they were mapped
             lru.add(node, zone, Lru.INACTIVE_ANON, batch)

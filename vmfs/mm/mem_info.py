@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vmfs.kernel import Feature
 from vmfs.mm import swap_state, wmark
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, PAGE_SHIFT, MigrateType, Node, Zone
-from vmfs.mm.vmscan import MAX_RECLAIM_RETRIES
+from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:

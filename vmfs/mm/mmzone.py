@@ -159,6 +159,9 @@ class Node:
     kswapd_failures: int = 0
     kswapd_slept_microsecs: int | None = None  # since when; not while it has work left
     totalreserve_pages: int = 0  # of the last set-up, as the watermarks
+    anon_cost: int = 0  # of reclaiming either kind lately, of its lruvec
+    file_cost: int = 0
+    refaults: tuple[int, int] = (0, 0)  # activated, of anonymous pages and files, when reclaim last ended
     older_anon: int = 0  # of the active anonymous pages, those that lru_gen has aged once
 
     @property

@@ -73,12 +73,12 @@ def alloc_pages(machine: Machine, request: Request) -> Parts:
     Those who were woken for it get ahead when it has what it wants.
     """
     parts: Parts = []
-    left = request.count
+    left, freed = request.count, machine.event(Item.PGFREE)
     woken: dict[Node, None] = {}
     while left:
         got = _from_freelists(machine, replace(request, count=left), wmark.low_wmark_pages)
         if not got:
-            got = _slowpath(machine, replace(request, count=left), woken)
+            got = _slowpath(machine, replace(request, count=left), woken, freed)
         if not got:
             raise OutOfMemory(parts)
         parts += got
@@ -96,8 +96,12 @@ def portions(machine: Machine, pages: int) -> Iterator[int]:
         pages -= portion
 
 
-def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Parts:
-    """__alloc_pages_slowpath(): kswapd, the MIN watermark, direct compaction and reclaim."""
+def _slowpath(machine: Machine, request: Request, woken: dict[Node, None], freed: int) -> Parts:
+    """__alloc_pages_slowpath(): kswapd, the MIN watermark, direct compaction and reclaim.
+
+    `freed` is PGFREE before the first page of a row of them: direct reclaim, beside kswapd, has had its
+    part of all that was freed since.
+    """
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     want = request.count << request.order
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
@@ -108,8 +112,10 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Pa
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got and request.order:
         got = _direct_compact(machine, request, zones)
-    if not got and short and vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, want):
-        got = _after_reclaim(machine, request, zones)
+    if not got and short:
+        vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, want)
+        if machine.event(Item.PGFREE) > freed:
+            got = _after_reclaim(machine, request, zones)
     return got
 
 
@@ -246,17 +252,20 @@ def free_pages(
     """Give pages of one zone back, small and huge ones by way of the per-cpu lists.
 
     While the zone is reclaimed those lists are kept short (ZONE_RECLAIM_ACTIVE): kswapd, which frees,
-    wanders over the CPUs of its node.
+    wanders over the CPUs of its node. Before, it filled that of a CPU where nobody else is.
     """
     if not extents.pages:
         return
     machine.count_event(Item.PGFREE, extents.pages)
     if pcp_allowed_order(machine, order):
-        high = zone.pageset_high_min
-        if reclaim:
+        high, cpu = zone.pageset_high_min, machine.cpu_of(zone.nid)
+        cpus = machine.node(zone.nid).cpus or machine.hardware.online_cpus
+        if reclaim and machine.kernel.has(Feature.ZONE_RECLAIM_ACTIVE):
             high = min(4 * zone.pageset_batch, high)
-            pcp_free.shorten(machine, zone, machine.node(zone.nid).cpus or machine.hardware.online_cpus, high)
-        pcp_free.free_unref(machine, zone, machine.cpu_of(zone.nid), extents, high, order)
+            pcp_free.shorten(machine, zone, cpus, high)
+        elif reclaim:
+            cpu = cpus[-1]
+        pcp_free.free_unref(machine, zone, cpu, extents, high, order)
     else:
         zone.free_area.free(extents)
 
@@ -289,12 +298,12 @@ def alloc_pages_node(
     request = gfp_highuser_movable(machine, nid, count, order)
     request = replace(request, thisnode=True, may_oom=False, cpu_nid=cpu_nid)
     parts: Parts = []
-    left = count
+    left, freed = count, machine.event(Item.PGFREE)
     while left:
         asked = replace(request, count=left)
         got = _from_freelists(machine, asked, wmark.low_wmark_pages)
         if not got and retry:
-            got = _slowpath(machine, asked, {})
+            got = _slowpath(machine, asked, {}, freed)
         got = got or _from_freelists(machine, asked, wmark.min_wmark_pages)
         if not got:
             break

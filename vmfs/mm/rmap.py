@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Batch, Use
 
 if TYPE_CHECKING:
@@ -17,13 +18,36 @@ def used_again(task: Task, seconds: float) -> float:
     return -math.expm1(-task.memory.touch * seconds / max(task.rss + task.swap, 1))
 
 
-def folio_referenced(machine: Machine, batch: Batch) -> int:
-    """Pages of a batch on an anonymous list that are to be kept.
+def mapped(machine: Machine, use: Use, extents: Extents, task: Task) -> Batch:
+    """Pages that a task faults in: their use is in its page table."""
+    batch = Batch(use, extents, task, accessed=True)
+    _look(machine, batch)
+    return batch
 
-    The use that brought a page into memory does not count, nor does any of a page in the swap cache.
+
+def folio_referenced(machine: Machine, batch: Batch) -> int:
+    """Pages of a batch that were used since reclaim last looked.
+
+    The use that brought a page into memory counts; none counts of a page in the swap cache.
     """
     task = batch.task
-    if task is None or not task.memory.touch or batch.use not in (Use.ANON, Use.SHMEM):
+    if task is None or batch.use is Use.SWAPCACHE:
+        return 0
+    if batch.accessed:
+        return batch.pages
+    if not task.memory.touch or batch.use not in (Use.ANON, Use.SHMEM):
         return 0
     seconds = (machine.clock.uptime_centisecs - batch.seen_centisecs) / 100
     return int(batch.pages * used_again(task, seconds))
+
+
+def clear_accessed(machine: Machine, batch: Batch) -> None:
+    """ptep_clear_young(): reclaim has looked, and will see what is used from now on."""
+    batch.accessed = False
+    _look(machine, batch)
+
+
+def _look(machine: Machine, batch: Batch) -> None:
+    """From now on. Of a task that uses its memory once it makes no difference, and batches can be joined."""
+    if batch.task is not None and batch.task.memory.touch:
+        batch.seen_centisecs = machine.clock.uptime_centisecs

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 DISK_INODE_CACHES = ("ext4_inode_cache", "xfs_inode", "btrfs_inode", "nfs_inode_cache", "fat_inode_cache")
 SHRINK_BATCH = 128
+SCANS_PER_ROUND = 2  # 4 / DEFAULT_SEEKS
 
 
 @dataclass(slots=True)
@@ -44,9 +45,9 @@ class Vfs:
         self.cached_inodes = min(self.cached_inodes + cached, self.unused_inodes)
 
     def pages_dropped(self, pages: int, left: int) -> None:
-        """Page cache went: inodes lose their last page in proportion."""
+        """Page cache went: inodes lose their last page in proportion, the last one with the last page."""
         if pages:
-            self.cached_inodes = self.cached_inodes * left // (pages + left)
+            self.cached_inodes = -(-self.cached_inodes * left // (pages + left))
 
 
 def loaded(machine: Machine) -> Vfs:
@@ -91,17 +92,21 @@ def freeable_pages(machine: Machine, node: Node) -> int:
     return pages * machine.sysctl.vfs_cache_pressure // 100 * share // total if total else 0
 
 
-def shrink_slab(machine: Machine, node: Node, pages: int, *, kswapd: bool = False) -> int:
-    """Free objects until about `pages` pages of the node are free; returns the pages freed."""
-    most = freeable_pages(machine, node)
-    if not most or pages <= 0:
+def shrink_slab(machine: Machine, node: Node, share: float, *, kswapd: bool = False) -> int:
+    """Free that share of the node's objects, or all if it is more than 1; returns the pages freed."""
+    if not freeable_pages(machine, node) or share <= 0:
         return 0
-    share = min(pages / most, 1.0)
+    share = min(share, 1.0)
     stolen = Item.KSWAPD_INODESTEAL if kswapd else Item.PGINODESTEAL
     return sum(
-        _shrink(machine, name, max(int(count * share), min(count, SHRINK_BATCH)), node, stolen)
+        _shrink(machine, name, _scan_objects(name, count, share), node, stolen)
         for name, count in _freeable(machine).items()
     )
+
+
+def _scan_objects(name: str, count: int, share: float) -> int:
+    """At least a batch; nodes of shadows have no seeks and go whatever the priority, in the end all."""
+    return count if name == workingset.NODES else max(int(count * share), min(count, SHRINK_BATCH))
 
 
 def drop_slab(machine: Machine) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import filemap, lru, mempolicy, mmap, oom_kill, page_alloc, pgtable, psi, swapfile, util
+from vmfs.mm import filemap, lru, mempolicy, mmap, oom_kill, page_alloc, pgtable, psi, rmap, swapfile, util
 from vmfs.mm.current import Current
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
@@ -265,18 +265,13 @@ def _count_thp(machine: Machine, task: Task, nid: int, pages: int, fallbacks: in
 
 def _map(machine: Machine, task: Task, use: Use, parts: page_alloc.Parts) -> None:
     for zone, extents in parts:
-        batch = Batch(use, extents, task, seen_centisecs=_seen(machine, task))
+        batch = rmap.mapped(machine, use, extents, task)
         filemap.charge(machine, machine.node(zone.nid), batch, batch.pages)
         lru.add(machine.node(zone.nid), zone, _list_of(machine, task, use), batch)
         if task.memory.mlock:
             zone.mod_state(Item.NR_MLOCK, batch.pages)
             machine.count_event(Item.UNEVICTABLE_PGS_MLOCKED, batch.pages)
             machine.count_event(Item.UNEVICTABLE_PGS_CULLED, batch.pages)
-
-
-def _seen(machine: Machine, task: Task) -> int:
-    """Of a task that uses its memory once, it makes no difference, and batches can be joined."""
-    return machine.clock.uptime_centisecs if task.memory.touch else 0
 
 
 def _list_of(machine: Machine, task: Task, use: Use) -> Lru:

@@ -1,64 +1,27 @@
 """Reclaim: what is freed and in which order, direct reclaim, node reclaim (mm/vmscan.c). See also kswapd.py.
 
-Pages on a list are reclaimed in their order, but for those that rmap.py finds referenced.
+scan_count.py says how much of each list is scanned, shrink_list.py what happens to the pages.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmfs.mm import (
-    filemap,
-    lru,
-    lru_gen,
-    page_alloc,
-    psi,
-    rmap,
-    shrinker,
-    swap_state,
-    swapfile,
-    wmark,
-    workingset,
-)
-from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm import lru, lru_gen, page_alloc, scan_count, shrinker, swapfile, wmark
+from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
+from vmfs.mm.scan_count import ScanBalance
+from vmfs.mm.shrink_list import shrink_active_list, shrink_inactive_list
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-SWAP_CLUSTER_MAX = 32
-MAX_RECLAIM_RETRIES = 16
-DEF_PRIORITY = 12
 RECLAIM_DISTANCE = 30
-MAX_SWAPPINESS = 200
-SWAPPED = (Use.ANON, Use.SHMEM, Use.UNKNOWN)  # what has no file to be written to
-ON_DISK = (Use.FILE, Use.BUFFERS)
+INACTIVE = (Lru.INACTIVE_ANON, Lru.INACTIVE_FILE)
 RECLAIM_ZONE, RECLAIM_WRITE, RECLAIM_UNMAP = 1, 2, 4
-
-
-@dataclass(frozen=True, slots=True)
-class ScanControl:
-    """struct scan_control: who reclaims, up to which zone, and what it may touch."""
-
-    highest_zoneidx: int
-    kswapd: bool = False
-    proactive: bool = False
-    may_unmap: bool = True
-    may_swap: bool = True
-    may_writepage: bool = True
-    slab: bool = True
-
-    @property
-    def reclaimer(self) -> tuple[Item, Item]:
-        """reclaimer_offset(): where pages that are scanned and freed are counted."""
-        if self.proactive:
-            return Item.PGSCAN_PROACTIVE, Item.PGSTEAL_PROACTIVE
-        if self.kswapd:
-            return Item.PGSCAN_KSWAPD, Item.PGSTEAL_KSWAPD
-        return Item.PGSCAN_DIRECT, Item.PGSTEAL_DIRECT
 
 
 # -- direct and node reclaim -------------------------------------------------------------------
@@ -137,7 +100,8 @@ def node_reclaim(machine: Machine, node: Node, want: int) -> int:
     wanted = max(want, SWAP_CLUSTER_MAX)
     share = min(1.0, wanted / max(cache + slab, 1))
     freed = shrink_node(machine, node, control, int(cache * share)) if cache else 0
-    freed += shrinker.shrink_slab(machine, node, int(slab * share))
+    freeable = shrinker.freeable_pages(machine, node)
+    freed += shrinker.shrink_slab(machine, node, slab * share / max(freeable, 1))
     machine.count_event(Item.ZONE_RECLAIM_SUCCESS, freed // SWAP_CLUSTER_MAX)
     machine.count_event(Item.ZONE_RECLAIM_FAILED, int(freed < want))
     return freed
@@ -159,158 +123,97 @@ def reclaim_node(machine: Machine, node: Node, pages: int, swappiness: int | Non
 
 
 def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int) -> int:
-    """Reclaim about `target` pages of a node's lists and, in proportion, its slab caches."""
-    zones = [zone for zone in node.zones if zone.managed_pages and zone.index <= control.highest_zoneidx]
-    before = sum(lru.lru_size(zone, which) for zone in zones for which in Lru)
-    freed = 0
-    for anon in scan_order(machine, zones, control):
-        if freed < target:
-            freed += _shrink_kind(machine, node, zones, control, target - freed, anon)
+    """Reclaim about `target` pages of a node's lists, and its slab caches as far as the lists are scanned."""
+    reclaim = Reclaim(machine, node, control)
+    if target > 0:
+        (_evict_generations if machine.lru_gen.enabled else _shrink_lruvec)(reclaim, target)
+    freed = reclaim.freed
     if control.slab and control.may_swap:
-        wanted = (
-            target - freed if not freed else freed * shrinker.freeable_pages(machine, node) // max(before, 1)
-        )
-        freed += shrinker.shrink_slab(machine, node, wanted, kswapd=control.kswapd)
+        freed += shrinker.shrink_slab(machine, node, _slab_share(reclaim, target), kswapd=control.kswapd)
     if freed:
         node.kswapd_failures = 0  # a kswapd that gave up has hope again
     return freed
 
 
-def scan_order(machine: Machine, zones: list[Zone], control: ScanControl) -> tuple[bool, ...]:
-    """get_scan_count(), reduced to which kind goes first: True stands for anonymous pages.
+def _slab_share(reclaim: Reclaim, target: int) -> float:
+    """do_shrink_slab(): per round, of the objects as large a part as of the lists, by their seeks.
 
-    The kernel scans both kinds in proportion where it takes both; here the cheaper one by
-    swappiness goes first, which over a run frees the same pages.
+    Where the lists have nothing to give, rounds go on until the caches have given it.
     """
-    if not control.may_swap or not swapfile.nr_swap_pages(machine):
-        return (False,)
-    if machine.lru_gen.enabled:  # the oldest generations of files go first but for the extremes
-        return {0: (False,), MAX_SWAPPINESS: (True, False)}.get(machine.sysctl.swappiness, (False, True))
-    inactive_file = sum(lru.lru_size(zone, Lru.INACTIVE_FILE) for zone in zones)
-    file = inactive_file + sum(lru.lru_size(zone, Lru.ACTIVE_FILE) for zone in zones)
-    free = sum(zone.free_pages for zone in zones)
-    if file + free <= sum(wmark.high_wmark_pages(zone) for zone in zones):
-        return (True, False)
-    if inactive_file >> DEF_PRIORITY or machine.sysctl.swappiness <= 100:
-        return (False, True)
-    return (True, False)
+    if reclaim.freed:
+        return reclaim.rounds * shrinker.SCANS_PER_ROUND
+    return target / max(shrinker.freeable_pages(reclaim.machine, reclaim.node), 1)
 
 
-def _shrink_kind(
-    machine: Machine, node: Node, zones: list[Zone], control: ScanControl, target: int, anon: bool
-) -> int:
-    inactive, active = (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON) if anon else (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE)
-    if anon:
-        target = min(target, swapfile.nr_swap_pages(machine))
-        lru_gen.age_anon(machine, node, zones)
-    freed = 0
-    for which in (inactive, active):
-        sizes = {zone: lru.lru_size(zone, which) for zone in zones}
-        total = sum(sizes.values())
-        want = min(target - freed, total)
-        for zone, size in sizes.items():
-            share = min(-(-want * size // total) if total else 0, target - freed)
-            if anon:
-                share = min(share, swapfile.nr_swap_pages(machine))
-            if share > 0:
-                freed += _shrink_list(machine, node, zone, which, control, share)
-    return freed
-
-
-def _shrink_list(
-    machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
-) -> int:
-    """shrink_inactive_list(); pages of the active list are deactivated on the way."""
-    batches, referenced = _isolate(machine, node, zone, which, control, pages)
-    count = sum(batch.pages for batch in batches)
-    if which in (Lru.ACTIVE_ANON, Lru.ACTIVE_FILE):
-        machine.count_event(Item.PGDEACTIVATE, count)
-        node.mod_state(Item.PGREFILL, count)
-    anon = which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON)
-    scanned, stolen = control.reclaimer
-    node.mod_state(scanned, count + referenced)
-    node.mod_state(Item.PGSCAN_ANON if anon else Item.PGSCAN_FILE, count + referenced)
-    _stall(machine, control, batches)
-    for batch in batches:
-        _reclaim_batch(machine, node, zone, batch)
-    node.mod_state(stolen, count)
-    node.mod_state(Item.PGSTEAL_ANON if anon else Item.PGSTEAL_FILE, count)
-    if anon and control.may_unmap:
-        _write_ahead(machine, node, zone, which, control, count)
-    return count
-
-
-def _isolate(
-    machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
-) -> tuple[list[Batch], int]:
-    """Up to `pages` pages to be reclaimed, off the list; and how many were passed over as referenced."""
-    batches: list[Batch] = []
-    left, referenced = lru.lru_size(zone, which), 0
-    while pages > 0 and left > 0:
-        want = min(pages, left)
-        taken = lru.take(node, zone, which, want, mapped=control.may_unmap, dirty=control.may_writepage)
-        if not taken:
+def _shrink_lruvec(reclaim: Reclaim, target: int) -> None:
+    """Rounds over the four lists, from the priority at which one is enough, until the target is freed."""
+    priority = scan_count.priority_for(reclaim, target)
+    while reclaim.freed < target:
+        scan = scan_count.get_scan_count(reclaim, priority)
+        if reclaim.control.trim_cache and scan.balance is not ScanBalance.FILE:
             break
-        left -= sum(batch.pages for batch in taken)
-        for batch in taken:
-            kept = rmap.folio_referenced(machine, batch)
-            if kept:
-                kept_batch = lru.split(batch, kept)
-                kept_batch.seen_centisecs = machine.clock.uptime_centisecs
-                lru.add(node, zone, Lru.ACTIVE_ANON, kept_batch)
-                referenced += kept
-            if not kept or kept_batch is not batch:
-                batches.append(batch)
-                pages -= batch.pages
-    if not machine.lru_gen.enabled:
-        machine.count_event(Item.PGACTIVATE, referenced)
-    return batches, referenced
+        before = reclaim.freed + reclaim.deactivated
+        _shrink_lists(reclaim, scan, target)
+        if not priority and reclaim.freed + reclaim.deactivated == before:
+            break
+        priority = max(priority - 1, 0)
+    reclaim.node.refaults = scan_count.activations(reclaim.node)
 
 
-def _write_ahead(
-    machine: Machine, node: Node, zone: Zone, which: Lru, control: ScanControl, pages: int
-) -> None:
-    """Those that come next are on their way to swap already when reclaim stops."""
-    pages = min(pages, swap_state.room(machine), swapfile.nr_swap_pages(machine))
-    for batch in lru.take(node, zone, which, pages, only=Use.ANON):
-        _stall_for_writes(machine, control, batch.pages)
-        _swap_out(machine, node, batch)
-        swap_state.add_to_swap(machine, node, zone, batch)
+def _shrink_lists(reclaim: Reclaim, scan: scan_count.Scan, target: int) -> None:
+    """One round: a part of each list, and so on until the target is freed or all was looked at.
+
+    The kernel's scan SWAP_CLUSTER_MAX pages of each list in turn and, once enough is freed, go on with
+    the longer one until both were scanned in proportion; here they are from the start.
+    """
+    left, step = dict(scan.pages), target - reclaim.freed
+    if not any(left[which] for which in INACTIVE):
+        _deactivate(reclaim, scan)
+    while reclaim.freed < target and (total := left[Lru.INACTIVE_ANON] + left[Lru.INACTIVE_FILE]):
+        before, part = reclaim.freed, min(step, total)
+        reclaim.rounds += part / sum(scan.pages[each] for each in INACTIVE) / (1 << scan.priority)
+        for which, listed in left.items():
+            pages = min(-(-listed * part // total), listed)
+            left[which] -= pages
+            if which in INACTIVE:
+                shrink_inactive_list(reclaim, which, pages, target - reclaim.freed)
+            elif scan.deactivate[scan_count.is_file(which)]:
+                shrink_active_list(reclaim, which, pages)
+        step = 2 * step if reclaim.freed == before else target - reclaim.freed
+    if swapfile.nr_swap_pages(reclaim.machine) and scan_count.inactive_is_low(reclaim.node, file=False):
+        pages = SWAP_CLUSTER_MAX if reclaim.control.kswapd else target
+        shrink_active_list(reclaim, Lru.ACTIVE_ANON, pages)
 
 
-def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None:
-    """psi_memstall_enter(): who reclaims waits, also for what it writes; kswapd is told from the others."""
-    who = psi.KSWAPD if control.kswapd else None
-    written = sum(batch.pages if batch.use in SWAPPED else batch.dirty for batch in batches)
-    nanosecs = sum(batch.pages for batch in batches) * psi.RECLAIM_NANOSECS
-    psi.stall(machine, nanosecs, psi.MEMORY, who=who)
-    _stall_for_writes(machine, control, written)
+def _deactivate(reclaim: Reclaim, scan: scan_count.Scan) -> None:
+    """What a round does where no page is inactive."""
+    for which in (Lru.ACTIVE_ANON, Lru.ACTIVE_FILE):
+        if scan.deactivate[scan_count.is_file(which)]:
+            shrink_active_list(reclaim, which, scan.pages[which])
 
 
-def _stall_for_writes(machine: Machine, control: ScanControl, pages: int) -> None:
-    who = psi.KSWAPD if control.kswapd else None
-    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO, who=who)
+def _evict_generations(reclaim: Reclaim, target: int) -> None:
+    """lru_gen_shrink_node(): one kind until it has no pages left, then the other."""
+    reclaimable = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in scan_count.ITEMS)
+    for anon in lru_gen.types_to_scan(reclaim.machine, reclaim.control):
+        if reclaim.control.trim_cache and anon:
+            break
+        if anon:
+            lru_gen.age_anon(reclaim.node, reclaim.zones)
+            _evict(reclaim, Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, target)
+        else:
+            _evict(reclaim, Lru.INACTIVE_FILE, Lru.ACTIVE_FILE, target)
+    reclaim.rounds = reclaim.freed / max(reclaimable, 1)
 
 
-def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
-    """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
-    if batch.use in SWAPPED:
-        _swap_out(machine, node, batch)
-    # What has been written comes to the end of its list, to be freed next: folio_rotate_reclaimable().
-    machine.count_event(Item.PGROTATED, batch.dirty if batch.use in ON_DISK else batch.pages)
-    filemap.uncharge(machine, node, zone, batch)
-    if batch.use is Use.FILE:
-        left = filemap.file_lru_pages(machine)
-        machine.vfs.pages_dropped(batch.pages, left)
-        workingset.eviction(machine, batch, left)
-    page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
-
-
-def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:
-    """folio_alloc_swap(), pageout()"""
-    swapfile.get_swap_pages(machine, batch.pages)
-    machine.count_event(Item.PSWPOUT, batch.pages)
-    machine.count_event(Item.PGPGOUT, batch.pages * 8)
-    node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
-    swapped = machine.swapped if batch.task is None else batch.task.swapped
-    swapped[batch.use] = swapped.get(batch.use, 0) + batch.pages
+def _evict(reclaim: Reclaim, old: Lru, young: Lru, target: int) -> None:
+    """evict_folios() until the target is freed; young ones age where there are no old ones left."""
+    while reclaim.freed < target:
+        before = reclaim.scanned
+        pages = sum(lru.lru_size(zone, old) for zone in reclaim.zones)
+        shrink_inactive_list(reclaim, old, pages, target - reclaim.freed)
+        if reclaim.scanned == before:
+            deactivated = reclaim.deactivated
+            shrink_active_list(reclaim, young, target - reclaim.freed)
+            if reclaim.deactivated == deactivated:
+                break

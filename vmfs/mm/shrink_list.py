@@ -1,0 +1,170 @@
+"""What happens to the pages of one list: deactivated, reclaimed, kept (mm/vmscan.c: shrink_list()).
+
+Pages on a list are taken in their order, but for those that rmap.py finds referenced.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from vmfs.mm import filemap, lru, page_alloc, psi, rmap, scan_count, swap_state, swapfile, workingset
+from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.scan_control import Reclaim, ScanControl
+from vmfs.mm.vmstat import Item
+
+if TYPE_CHECKING:
+    from vmfs.mm.machine import Machine
+
+SWAPPED = (Use.ANON, Use.SHMEM, Use.UNKNOWN)  # what has no file to be written to
+ON_DISK = (Use.FILE, Use.BUFFERS)
+
+
+def shrink_active_list(reclaim: Reclaim, which: Lru, pages: int) -> None:
+    """Up to `pages` active pages become inactive ones, the oldest of all zones."""
+    inactive = Lru.INACTIVE_FILE if scan_count.is_file(which) else Lru.INACTIVE_ANON
+    done = 0
+    for zone, share in _shares(reclaim.zones, which, pages):
+        for batch in lru.take(reclaim.node, zone, which, share):
+            rmap.clear_accessed(reclaim.machine, batch)
+            lru.add(reclaim.node, zone, inactive, batch)
+            done += batch.pages
+    reclaim.machine.count_event(Item.PGDEACTIVATE, done)
+    reclaim.node.mod_state(Item.PGREFILL, done)
+    reclaim.deactivated += done
+
+
+def shrink_inactive_list(reclaim: Reclaim, which: Lru, pages: int, most: int) -> None:
+    """Look at `pages` pages of an inactive list, of all zones in proportion, until `most` are freed."""
+    shares = _shares(reclaim.zones, which, pages)
+    total, left = sum(share for _, share in shares), most
+    for zone, share in shares:
+        limit = min(-(-most * share // total), left)
+        if not scan_count.is_file(which):
+            limit = min(limit, swapfile.nr_swap_pages(reclaim.machine))
+        if limit > 0:
+            left -= _shrink_zone_list(reclaim, zone, which, share, limit)
+
+
+def _shares(zones: list[Zone], which: Lru, pages: int) -> list[tuple[Zone, int]]:
+    """`pages` pages of a list by zone, each its part of what is there; never more than `pages`."""
+    sizes = {zone: lru.lru_size(zone, which) for zone in zones}
+    total = sum(sizes.values())
+    want = left = min(pages, total)
+    shares = []
+    for zone, size in sizes.items():
+        share = min(-(-want * size // total) if total else 0, left)
+        left -= share
+        if share:
+            shares.append((zone, share))
+    return shares
+
+
+def _shrink_zone_list(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int) -> int:
+    """Returns the pages freed. Those that are swapped out are looked at twice: written, and then freed."""
+    machine, node, file = reclaim.machine, reclaim.node, scan_count.is_file(which)
+    batches, kept = _isolate(reclaim, zone, which, pages, most)
+    freed = sum(batch.pages for batch in batches)
+    written = sum(batch.pages for batch in batches if batch.use in SWAPPED)
+    _count_scanned(reclaim, file, freed + written + kept)
+    _stall(machine, reclaim.control, batches)
+    for batch in batches:
+        _reclaim_batch(machine, node, zone, batch)
+    node.mod_state(reclaim.control.reclaimer[1], freed)
+    node.mod_state(Item.PGSTEAL_FILE if file else Item.PGSTEAL_ANON, freed)
+    scan_count.lru_note_cost(machine, node, file, written, kept)
+    reclaim.freed += freed
+    if not file and reclaim.control.may_unmap:
+        _write_ahead(reclaim, zone, which, freed)
+    return freed
+
+
+def _count_scanned(reclaim: Reclaim, file: bool, pages: int) -> None:
+    reclaim.scanned += pages
+    reclaim.node.mod_state(reclaim.control.reclaimer[0], pages)
+    reclaim.node.mod_state(Item.PGSCAN_FILE if file else Item.PGSCAN_ANON, pages)
+
+
+def _isolate(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int) -> tuple[list[Batch], int]:
+    """Up to `most` of the next `pages` pages, off the list to be reclaimed; and how many were kept."""
+    machine, node, control = reclaim.machine, reclaim.node, reclaim.control
+    batches: list[Batch] = []
+    kept = 0
+    found = deque(lru.take(node, zone, which, pages, mapped=control.may_unmap, dirty=control.may_writepage))
+    while found and most > 0:
+        batch = found.popleft()
+        used = rmap.folio_referenced(machine, batch)
+        if used:
+            head = lru.split(batch, used)
+            _keep(machine, node, zone, which, head)
+            kept += used
+            if head is batch:
+                continue
+        head = lru.split(batch, most)
+        if head is not batch:
+            found.appendleft(batch)
+        batches.append(head)
+        most -= head.pages
+    for batch in reversed(found):  # their turn has not come
+        lru.add_tail(node, zone, which, batch)
+    return batches, kept
+
+
+def _keep(machine: Machine, node: Node, zone: Zone, which: Lru, batch: Batch) -> None:
+    """folio_check_references(): what was used for the second time is activated, else it has another turn."""
+    rmap.clear_accessed(machine, batch)
+    if batch.referenced:
+        which = Lru.ACTIVE_FILE if scan_count.is_file(which) else Lru.ACTIVE_ANON
+        machine.count_event(Item.PGACTIVATE, batch.pages)
+    batch.referenced = not batch.referenced
+    lru.add(node, zone, which, batch)
+
+
+def _write_ahead(reclaim: Reclaim, zone: Zone, which: Lru, pages: int) -> None:
+    """Those that come next are on their way to swap already when reclaim stops."""
+    machine, node = reclaim.machine, reclaim.node
+    pages = min(pages, swap_state.room(machine), swapfile.nr_swap_pages(machine))
+    for batch in lru.take(node, zone, which, pages, only=Use.ANON):
+        _count_scanned(reclaim, False, batch.pages)
+        _stall_for_writes(machine, reclaim.control, batch.pages)
+        _swap_out(machine, node, batch)
+        swap_state.add_to_swap(machine, node, zone, batch)
+
+
+def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None:
+    """psi_memstall_enter(): who reclaims waits, also for what it writes; kswapd is told from the others."""
+    who = psi.KSWAPD if control.kswapd else None
+    written = sum(batch.pages if batch.use in SWAPPED else batch.dirty for batch in batches)
+    nanosecs = sum(batch.pages for batch in batches) * psi.RECLAIM_NANOSECS
+    psi.stall(machine, nanosecs, psi.MEMORY, who=who)
+    _stall_for_writes(machine, control, written)
+
+
+def _stall_for_writes(machine: Machine, control: ScanControl, pages: int) -> None:
+    who = psi.KSWAPD if control.kswapd else None
+    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO, who=who)
+
+
+def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
+    """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
+    if batch.use in SWAPPED:
+        _swap_out(machine, node, batch)
+    # What has been written comes to the end of its list, to be freed next: folio_rotate_reclaimable().
+    machine.count_event(Item.PGROTATED, batch.dirty if batch.use in ON_DISK else batch.pages)
+    filemap.uncharge(machine, node, zone, batch)
+    if batch.use is Use.FILE:
+        left = filemap.file_lru_pages(machine)
+        machine.vfs.pages_dropped(batch.pages, left)
+        workingset.eviction(machine, batch, left)
+    page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
+
+
+def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:
+    """folio_alloc_swap(), pageout()"""
+    swapfile.get_swap_pages(machine, batch.pages)
+    machine.count_event(Item.PSWPOUT, batch.pages)
+    machine.count_event(Item.PGPGOUT, batch.pages * 8)
+    node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
+    swapped = machine.swapped if batch.task is None else batch.task.swapped
+    swapped[batch.use] = swapped.get(batch.use, 0) + batch.pages
