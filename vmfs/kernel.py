@@ -90,6 +90,8 @@ class Feature(Enum):
     INODE_SHRINKER_DROPS_PAGES = (None, (5, 10), None)
     # Pages that were looked at in vain count as a cost, a page that was written as 32 of them.
     RECLAIM_COST_ROTATIONS = ((6, 12), None, None)
+    # lru_gen: only what had been in use before it went is restored.
+    LRU_GEN_RESTORES_WORKINGSET = ((7, 2), None, None)
     # Files of ext4 are cached in large folios.
     FILE_LARGE_FOLIOS = ((7, 2), None, None)
     # Swap areas without a priority take turns; before, each had its own.

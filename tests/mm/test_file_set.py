@@ -218,54 +218,72 @@ def test_a_capture_keeps_its_huge_folios():
     assert huge(machine) == 0
 
 
-def reclaimed(release, swap=False):
-    """Files of which reclaim took half, on a machine whose page cache is active but for them."""
+def reclaimed(release, used=0, swap=False):
+    """Files of which reclaim took half, beside others that were read twice."""
     machine = small_machine(release, nodes=1)
     if swap:
         machine.swapon(PAGES, "/swap")
+    for _ in range(2):
+        machine.read_files(used, 0, name="used")
     machine.read_files(PAGES, 0, name="lost")
     machine.reclaim_node(0, PAGES // 2, swappiness=0)
     return machine
 
 
 @pytest.mark.parametrize(
-    ("release", "active"), [((5, 10), PAGES), ((6, 1), PAGES), ((6, 12), 0), ((7, 2), 0)]
+    ("release", "active"), [((5, 10), PAGES // 2), ((6, 1), PAGES // 2), ((6, 12), 0), ((7, 2), 0)]
 )
 def test_what_was_gone_for_a_short_while_is_active_at_once(release, active):
-    machine = reclaimed(release)
-    for _ in range(2):
-        machine.read_files(PAGES, 0, name="used")
-    machine.read_files(PAGES, 0, name="lost")
+    machine = reclaimed(release, used=PAGES if release < (6, 12) else 0)
+    before = machine.global_page_state(Item.NR_ACTIVE_FILE), machine.event(Item.PGACTIVATE)
+    machine.read_files(PAGES // 2, 0, name="lost")
 
     assert machine.global_page_state(Item.WORKINGSET_REFAULT_FILE) == PAGES // 2
-    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == (PAGES // 2 if active else 0)
-    assert machine.global_page_state(Item.NR_ACTIVE_FILE) == 2 * active
-    assert machine.event(Item.PGACTIVATE) == active + active // 2  # a refault is no activation of a page
+    assert machine.global_page_state(Item.NR_ACTIVE_FILE) == before[0] + active
+    assert machine.event(Item.PGACTIVATE) == before[1]  # a refault is no activation of a page
+    activated = PAGES // 2 if release != (7, 2) else 0
+    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == activated
+    assert machine.global_page_state(Item.WORKINGSET_RESTORE_FILE) == 0
     check(machine)
 
 
-def test_what_would_push_out_more_than_is_in_use_is_not():
-    machine = reclaimed((6, 1))
-    machine.read_files(PAGES, 0, name="lost")
+@pytest.mark.parametrize("used", [0, PAGES // 4, PAGES // 2, PAGES])
+def test_only_what_fits_beside_what_is_in_use_is_activated(used):
+    machine = reclaimed((6, 1), used)
+    machine.read_files(PAGES // 2, 0, name="lost")
 
-    # by then those that were left have been activated, and are as many as were gone
-    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == PAGES // 2
-
-    machine = reclaimed((6, 1))
-    machine.reclaim_node(0, PAGES // 4, swappiness=0)
-    machine.read_files(PAGES, 0, name="lost")
-    assert machine.global_page_state(Item.WORKINGSET_REFAULT_FILE) == PAGES * 3 // 4
-    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == 0
+    assert machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE) == min(used, PAGES // 2)
 
 
 def test_anonymous_pages_count_as_in_use_where_there_is_swap():
     counts = []
     for swap in (False, True):
         machine = reclaimed((6, 1), swap=swap)
-        machine.reclaim_node(0, PAGES // 4, swappiness=0)
         machine.start("task", anon=PAGES)
-        machine.read_files(PAGES, 0, name="lost")
+        machine.read_files(PAGES // 2, 0, name="lost")
         counts.append(machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE))
         check(machine)
 
-    assert counts == [0, PAGES * 3 // 4]
+    assert counts == [0, PAGES // 2]
+
+
+@pytest.mark.parametrize(("release", "restored"), [((5, 10), True), ((6, 1), True), ((6, 12), False)])
+def test_what_was_active_before_it_went_is_restored(release, restored):
+    machine = reclaimed(release, used=PAGES)
+    for _ in range(16):
+        machine.reclaim_node(0, PAGES // 20, swappiness=0)
+    lost = PAGES - sum(batch.pages for batch in batches_of(machine, "used"))
+    assert lost > 0
+    machine.read_files(PAGES, 0, name="used")
+
+    activated = machine.global_page_state(Item.WORKINGSET_ACTIVATE_FILE)
+    assert machine.global_page_state(Item.WORKINGSET_REFAULT_FILE) == lost
+    assert machine.global_page_state(Item.WORKINGSET_RESTORE_FILE) == (activated if restored else 0)
+    assert activated > 0
+    check(machine)
+
+
+def batches_of(machine, name):
+    known = machine.vfs.file_sets[name]
+    queues = (queue for _, zone in machine.zones() for queue in zone.lru.lists)
+    return [batch for queue in queues for batch in queue if batch.files is known]

@@ -6,7 +6,6 @@ memory costs nothing (rmap.py says what reclaim sees of it); what is swapped out
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmfs.mm import (
@@ -19,10 +18,8 @@ from vmfs.mm import (
     swap_state,
     swapfile,
     tasks,
-    workingset,
 )
-from vmfs.mm.lru import Lru, Use
-from vmfs.mm.mmzone import Node
+from vmfs.mm.lru import Use
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -64,35 +61,32 @@ def _touch_again(machine: Machine, task: Task) -> None:
 
 def _do_swap_pages(machine: Machine, task: Task, use: Use, pages: int) -> None:
     """do_swap_page(), once a page: readahead finds no neighbours that are used as well and reads none."""
+    pages -= _map_cached(machine, task, use, pages)
     for portion in page_alloc.portions(machine, pages):
-        request = page_alloc.gfp_highuser_movable(machine, task.nid, portion)
-        bound = replace(request, thisnode=task.memory.policy == mempolicy.BIND)
-        for parts in oom_kill.alloc_in_turns(machine, bound, task):
-            for zone, extents in parts:
-                node = machine.node(zone.nid)
-                batch = rmap.mapped(machine, use, extents, task)
-                memory.map_swapped(machine, node, zone, batch, _refault(machine, node, batch.pages))
-                _free_swap(machine, task, use, batch.pages)
+        for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
+            for parts in oom_kill.alloc_in_turns(machine, tasks.user_pages(machine, task, nid, share), task):
+                for zone, extents in parts:
+                    batch = rmap.mapped(machine, use, extents, task)
+                    memory.map_swapped(machine, zone, batch, in_fault=True)
+                    _free_swap(machine, task, use, extents.pages)
+                    machine.count_event(Item.PGMAJFAULT, extents.pages)
+                    memory.count_reads(machine, extents.pages)
 
 
-def _refault(machine: Machine, node: Node, pages: int) -> Lru:
-    """workingset_refault(); returns the list that the pages go to. None was in the working set before."""
-    active = workingset.activates_anon(machine, node)
-    before = node.page_state(Item.WORKINGSET_REFAULT_ANON)
-    workingset.refault_anon(machine, node, pages)
-    if active:
-        counted = node.page_state(Item.WORKINGSET_REFAULT_ANON) - before
-        node.mod_state(Item.WORKINGSET_ACTIVATE_ANON, counted)
-    return Lru.ACTIVE_ANON if active else Lru.INACTIVE_ANON
+def _map_cached(machine: Machine, task: Task, use: Use, pages: int) -> int:
+    """Of so many pages, met at random, those that are in the swap cache yet; returns how many."""
+    cached = swap_state.cached_of(machine, task) if use is Use.ANON else 0
+    found = pages * cached // task.swapped[use]
+    if found:
+        swap_state.map_cached(machine, task, found)
+        task.shadows.take_evenly(found)
+        _free_swap(machine, task, use, found)
+    return found
 
 
 def _free_swap(machine: Machine, task: Task, use: Use, pages: int) -> None:
-    """The slots of pages that are in memory again, and what the faults count."""
+    """The slots of pages that are mapped again, and the faults."""
     task.swapped[use] -= pages
     swapfile.free_swap_pages(machine, pages)
-    if swap_state.total_swapcache_pages(machine) > swapfile.used_swap_pages(machine):
-        swap_state.delete_from_swap_cache(machine)
     machine.count_event(Item.PGFAULT, pages)
-    machine.count_event(Item.PGMAJFAULT, pages)
-    memory.count_reads(machine, pages)
     psi.stall(machine, pages * psi.FAULT_NANOSECS, psi.CPU)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, lru, workingset
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.shadow import Shadows
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class FileSet:
     files: int = 0
     dentries: int = 0
     inodes: int = 0
-    shadows: int = 0
+    shadows: Shadows = field(default_factory=Shadows)
 
     @property
     def names(self) -> int:
@@ -44,13 +45,19 @@ def read(machine: Machine, name: str, pages: int, files: int, nid: int) -> None:
     new_pages, new_files = max(pages - known.pages, 0), max(files - known.files, 0)
     lost = min(known.pages - _cached(machine, known), pages - new_pages)
     _look_up_again(machine, known, min(files, known.files), lost, nid)
+    refaults = _refault(machine, known, lost, nid)
     mark_page_accessed(machine, known, pages - new_pages - lost)
-    active = workingset.refault_file(machine, known, lost, nid)
-    filemap.read_file_pages(machine, active, files, nid, known, active=True)
-    filemap.read_file_pages(machine, lost - active, files, nid, known)
+    filemap.read_file_pages(machine, lost, files, nid, known, refaults)
     known.pages, known.files = known.pages + new_pages, known.files + new_files
     filemap.read(machine, new_pages, new_files, nid, known)
     known.dentries = known.inodes = known.names
+
+
+def _refault(machine: Machine, known: FileSet, lost: int, nid: int) -> list[workingset.Refault]:
+    """Of the lost pages, those that reclaim took: what was dropped or truncated leaves no shadow."""
+    shadows = known.shadows.take_oldest(lost)
+    workingset.shadows_used(machine, sum(shadow.pages for shadow in shadows))
+    return workingset.refault(machine, machine.node(nid), shadows, file=True, in_fault=False)
 
 
 def _places(machine: Machine) -> Iterator[tuple[Node, Zone, Lru]]:
@@ -79,5 +86,7 @@ def mark_page_accessed(machine: Machine, known: FileSet, pages: int) -> None:
         for batch in found:
             lru.add(node, zone, Lru.ACTIVE_FILE, batch)
         done = sum(batch.pages for batch in found)
-        machine.count_event(Item.PGACTIVATE, done if which is Lru.INACTIVE_FILE else 0)
+        activated = done if which is Lru.INACTIVE_FILE else 0
+        machine.count_event(Item.PGACTIVATE, activated)
+        node.nonresident_age += activated  # workingset_activation()
         pages -= done

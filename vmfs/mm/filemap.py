@@ -6,7 +6,8 @@ caches of the filesystem, which is ext4.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -46,18 +47,48 @@ def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]
         files, pages = files - some, pages - share
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read, and what becomes of its pages.
+
+    `nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc()). `huge` of the
+    pages are in huge folios. `active` and `workingset` are what workingset_refault() makes of them.
+    """
+
+    known: FileSet | None = None
+    nodes: bool = False
+    huge: int = 0
+    active: bool = False
+    workingset: bool = False
+
+
 def read_file_pages(
-    machine: Machine, pages: int, files: int, nid: int, known: FileSet | None = None, *, active: bool = False
+    machine: Machine,
+    pages: int,
+    files: int,
+    nid: int,
+    known: FileSet | None = None,
+    refaults: Iterable[workingset.Refault] = (),
 ) -> None:
+    """Pages of files come from disk, the first ones after they had been reclaimed."""
+    reading = Reading(known, nodes=pages > files)
+    for fate in refaults:
+        again = replace(reading, active=fate.active, workingset=fate.workingset)
+        _read_in_laps(machine, fate.pages, files, nid, again)
+        pages -= fate.pages
+    _read_in_laps(machine, pages, files, nid, reading)
+
+
+def _read_in_laps(machine: Machine, pages: int, files: int, nid: int, reading: Reading) -> None:
     """A row of reads that drops what it read itself is lived through once for all its laps."""
     length = max(2 * _room(machine), SHORTEST_LAP)
     laps, rest = divmod(pages, length)
-    nodes, huge = pages > files, _in_huge_folios(machine, pages, max(files, 1))
-    lap = partial(_read_pages, machine, Use.FILE, length, nid, known, nodes=nodes, huge=huge, active=active)
+    reading = replace(reading, huge=_in_huge_folios(machine, pages, max(files, 1)))
+    lap = partial(_read_pages, machine, Use.FILE, length, nid, reading)
     if laps:
         lap()
     repeat(machine, lap, laps - 1)
-    _read_pages(machine, Use.FILE, rest, nid, known, nodes=nodes, huge=huge, active=active)
+    _read_pages(machine, Use.FILE, rest, nid, reading)
 
 
 def _in_huge_folios(machine: Machine, pages: int, files: int) -> int:
@@ -99,32 +130,20 @@ def look_up(machine: Machine, files: int, dentries: int, inodes: int, cached: in
     machine.vfs.opened(dentries, inodes, cached)
     if files:
         machine.cache_alloc("buffer_head", _inode_table_pages(files), nid)
-        shared = not machine.lru_gen.enabled  # a block is touched for each file in it
-        _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid, active=shared)
+        shared = not machine.lru_gen.enabled  # a block is touched for each file in it: active from the second
+        _read_pages(machine, Use.BUFFERS, _inode_table_pages(files), nid, Reading(active=shared))
         machine.count_event(Item.PGACTIVATE, _inode_table_pages(files) if shared else 0)
 
 
-def _read_pages(
-    machine: Machine,
-    use: Use,
-    pages: int,
-    nid: int,
-    known: FileSet | None = None,
-    *,
-    nodes: bool = False,
-    huge: int = 0,
-    active: bool = False,
-) -> None:
-    """`nodes`: files of more than one page, which the tree's head cannot hold (xa_alloc()). `huge` of
-    the pages are in huge folios.
-    """
+def _read_pages(machine: Machine, use: Use, pages: int, nid: int, reading: Reading) -> None:
+    huge = reading.huge
     for portion in page_alloc.portions(machine, pages):
-        if nodes:
+        if reading.nodes:
             workingset.add(machine, portion, nid)
         for zone, batch in _add_to_page_cache(machine, use, portion, nid):
-            batch.files = known
+            batch.files, batch.workingset = reading.known, reading.workingset
             huge -= _make_huge(machine, zone, batch, huge)
-            which = Lru.ACTIVE_FILE if active else Lru.INACTIVE_FILE
+            which = Lru.ACTIVE_FILE if reading.active else Lru.INACTIVE_FILE
             lru.add(machine.node(zone.nid), zone, which, batch)
     machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
     psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmfs.mm import lru, psi, swapfile, vmscan, wmark
+from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, ScanControl
@@ -20,7 +21,6 @@ from vmfs.mm.vmstat import Item
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-MIN_LRU_BATCH = 64
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
 

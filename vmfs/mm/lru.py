@@ -68,7 +68,8 @@ class Batch:
     `files` are those the pages are of, where they have a name; `huge` of the pages, the last ones, are
     in folios as large as huge pages, each of which counts until its last page is gone. `seen_centisecs`
     is the uptime at which reclaim last looked at them, or they were mapped, if their task uses them again.
-    `accessed` (pte_young()) have been used since, all of them; `referenced` were found used once before.
+    `accessed` (pte_young()) have been used since, all of them; `referenced` were found used once before,
+    `workingset` were active before.
     """
 
     use: Use
@@ -81,6 +82,7 @@ class Batch:
     seen_centisecs: int = 0
     accessed: bool = False
     referenced: bool = False
+    workingset: bool = False
 
     @property
     def pages(self) -> int:
@@ -137,7 +139,8 @@ def _continues(last: Batch, batch: Batch) -> bool:
     return (
         (last.use, last.task, last.files) == (batch.use, batch.task, batch.files)
         and last.seen_centisecs == batch.seen_centisecs
-        and (last.accessed, last.referenced) == (batch.accessed, batch.referenced)
+        and (last.accessed, last.referenced, last.workingset)
+        == (batch.accessed, batch.referenced, batch.workingset)
         and not last.dirty
         and not batch.dirty
         and len(last.extents.start) + len(batch.extents.start) <= MOST_RUNS
@@ -217,11 +220,11 @@ def remove_task(node: Node, zone: Zone, task: Task) -> list[Batch]:
     return [batch for lru in Lru for batch in _take_all(node, zone, lru, lambda batch: batch.task is task)]
 
 
-def take_task(node: Node, zone: Zone, lru: Lru, task: Task, pages: int) -> list[Batch]:
+def take_task(node: Node, zone: Zone, lru: Lru, task: Task, pages: int, use: Use = Use.ANON) -> list[Batch]:
     """Up to `pages` anonymous pages of a task from one list, the newest first."""
     queue = queue_of(zone, lru)
     taken: list[Batch] = []
-    for batch in reversed([each for each in queue if each.task is task and each.use is Use.ANON]):
+    for batch in reversed([each for each in queue if each.task is task and each.use is use]):
         if pages <= 0:
             break
         head = split(batch, pages)

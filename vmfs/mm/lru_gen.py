@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import lru, swapfile
+from vmfs.mm.ctrl_pos import MIN_NR_GENS
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
-from vmfs.mm.scan_control import ScanControl
-from vmfs.mm.scan_count import MAX_SWAPPINESS
+from vmfs.mm.scan_control import MAX_SWAPPINESS, ScanControl
 from vmfs.mm.snapshot import Snapshot
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
-
-MIN_NR_GENS = 2
 
 
 class LruGenCap(IntFlag):
@@ -44,11 +42,16 @@ def capabilities(kernel: Kernel) -> int:
     return int(leaf | LruGenCap.NONLEAF_YOUNG if kernel.has(Feature.NONLEAF_PMD_YOUNG) else leaf)
 
 
-def types_to_scan(machine: Machine, control: ScanControl) -> tuple[bool, ...]:
-    """isolate_folios(): which kind goes first, True for anonymous pages; files but for the extremes."""
-    if not control.may_swap or not swapfile.nr_swap_pages(machine):
+def types_to_scan(machine: Machine, node: Node, control: ScanControl) -> tuple[bool, ...]:
+    """isolate_folios(): which kind goes first, True for anonymous pages."""
+    swappiness = machine.sysctl.swappiness
+    if not control.may_swap or not swapfile.nr_swap_pages(machine) or not swappiness:
         return (False,)
-    return {0: (False,), MAX_SWAPPINESS: (True, False)}.get(machine.sysctl.swappiness, (False, True))
+    if swappiness in (1, MAX_SWAPPINESS):
+        anon = swappiness == MAX_SWAPPINESS
+    else:
+        anon = not node.tiers.takes_files(swappiness, MAX_SWAPPINESS)
+    return anon, not anon
 
 
 def age_anon(node: Node, zones: list[Zone]) -> None:
@@ -60,10 +63,19 @@ def age_anon(node: Node, zones: list[Zone]) -> None:
     node.older_anon = min(node.older_anon, active)
     if not inactive:
         _deactivate(node, zones, active)  # aged until some are old; none is used meanwhile
+        _inc_max_seq(node)
         node.older_anon = 0
     elif _should_run_aging(active - node.older_anon, inactive, active + inactive):
         _deactivate(node, zones, node.older_anon)
+        _inc_max_seq(node)
         node.older_anon = active - node.older_anon
+
+
+def _inc_max_seq(node: Node) -> None:
+    """A new generation; the feedback of the one that ends is carried over."""
+    node.max_seq += 1
+    node.tiers.anon.carry_over()
+    node.tiers.file.carry_over()
 
 
 def _should_run_aging(young: int, old: int, total: int) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, lru, lru_gen, page_alloc, psi, swap_state, workingset
 from vmfs.mm.lru import Batch, Lru, Use
-from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -39,17 +39,24 @@ def _swap_in(machine: Machine, use: Use, task: Task | None, pages: int) -> None:
         page_alloc.free_by_zone(machine, short.parts)
         raise
     for zone, extents in parts:
-        node = machine.node(zone.nid)
-        map_swapped(machine, node, zone, Batch(use, extents, task), lru_gen.swapin_list(machine, node))
-        workingset.refault_anon(machine, node, extents.pages)
+        map_swapped(machine, zone, Batch(use, extents, task), in_fault=False)
     _count_readahead(machine, pages)
     count_reads(machine, pages)
 
 
-def map_swapped(machine: Machine, node: Node, zone: Zone, batch: Batch, which: Lru) -> None:
-    """Pages that were swapped out are their owner's again."""
+def map_swapped(machine: Machine, zone: Zone, batch: Batch, *, in_fault: bool) -> None:
+    """Pages that were swapped out are their owner's again; which of them, is not kept."""
+    node = machine.node(zone.nid)
     filemap.charge(machine, node, batch, batch.pages)
-    lru.add(node, zone, which, batch)
+    if batch.task is None:
+        shadows = workingset.unknown_shadows(machine, batch.pages)
+    else:
+        shadows = batch.task.shadows.take_evenly(batch.pages)
+    oldest = lru_gen.swapin_list(machine, node)
+    for fate in workingset.refault(machine, node, shadows, file=False, in_fault=in_fault):
+        some = lru.split(batch, fate.pages)
+        some.workingset = fate.workingset
+        lru.add(node, zone, Lru.ACTIVE_ANON if fate.active else oldest, some)
 
 
 def count_reads(machine: Machine, pages: int) -> None:

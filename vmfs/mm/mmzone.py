@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vmfs.kernel import Feature, Kernel
+from vmfs.mm.ctrl_pos import Tiers
 from vmfs.mm.extents import Extents
 from vmfs.mm.fresh import Fresh
 from vmfs.mm.vmstat import COLUMN, Counts, Item, Scope, columns
@@ -162,6 +163,9 @@ class Node:
     anon_cost: int = 0  # of reclaiming either kind lately, of its lruvec
     file_cost: int = 0
     refaults: tuple[int, int] = (0, 0)  # activated, of anonymous pages and files, when reclaim last ended
+    nonresident_age: int = 0  # workingset.py: how many pages went, or were activated
+    max_seq: int = 0  # lru_gen: how often the node was aged
+    tiers: Tiers = field(default_factory=Tiers)
     older_anon: int = 0  # of the active anonymous pages, those that lru_gen has aged once
 
     @property

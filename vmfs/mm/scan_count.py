@@ -10,13 +10,12 @@ from vmfs.kernel import Feature
 from vmfs.mm import lru, swapfile, wmark
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import PAGE_SHIFT, Node
-from vmfs.mm.scan_control import DEF_PRIORITY, SWAP_CLUSTER_MAX, Reclaim
+from vmfs.mm.scan_control import DEF_PRIORITY, MAX_SWAPPINESS, SWAP_CLUSTER_MAX, Reclaim
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-MAX_SWAPPINESS = 200
 ITEMS = {
     Lru.INACTIVE_ANON: Item.NR_INACTIVE_ANON,
     Lru.ACTIVE_ANON: Item.NR_ACTIVE_ANON,

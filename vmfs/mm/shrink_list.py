@@ -28,6 +28,7 @@ def shrink_active_list(reclaim: Reclaim, which: Lru, pages: int) -> None:
     for zone, share in _shares(reclaim.zones, which, pages):
         for batch in lru.take(reclaim.node, zone, which, share):
             rmap.clear_accessed(reclaim.machine, batch)
+            batch.workingset = True
             lru.add(reclaim.node, zone, inactive, batch)
             done += batch.pages
     reclaim.machine.count_event(Item.PGDEACTIVATE, done)
@@ -86,12 +87,15 @@ def _count_scanned(reclaim: Reclaim, file: bool, pages: int) -> None:
     reclaim.node.mod_state(Item.PGSCAN_FILE if file else Item.PGSCAN_ANON, pages)
 
 
-def _isolate(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int) -> tuple[list[Batch], int]:
+def _isolate(
+    reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int, only: Use | None = None
+) -> tuple[list[Batch], int]:
     """Up to `most` of the next `pages` pages, off the list to be reclaimed; and how many were kept."""
     machine, node, control = reclaim.machine, reclaim.node, reclaim.control
     batches: list[Batch] = []
     kept = 0
-    found = deque(lru.take(node, zone, which, pages, mapped=control.may_unmap, dirty=control.may_writepage))
+    mapped, dirty = control.may_unmap, control.may_writepage
+    found = deque(lru.take(node, zone, which, pages, mapped=mapped, dirty=dirty, only=only))
     while found and most > 0:
         batch = found.popleft()
         used = rmap.folio_referenced(machine, batch)
@@ -117,6 +121,7 @@ def _keep(machine: Machine, node: Node, zone: Zone, which: Lru, batch: Batch) ->
     if batch.referenced:
         which = Lru.ACTIVE_FILE if scan_count.is_file(which) else Lru.ACTIVE_ANON
         machine.count_event(Item.PGACTIVATE, batch.pages)
+        node.nonresident_age += batch.pages
     batch.referenced = not batch.referenced
     lru.add(node, zone, which, batch)
 
@@ -125,8 +130,9 @@ def _write_ahead(reclaim: Reclaim, zone: Zone, which: Lru, pages: int) -> None:
     """Those that come next are on their way to swap already when reclaim stops."""
     machine, node = reclaim.machine, reclaim.node
     pages = min(pages, swap_state.room(machine), swapfile.nr_swap_pages(machine))
-    for batch in lru.take(node, zone, which, pages, only=Use.ANON):
-        _count_scanned(reclaim, False, batch.pages)
+    batches, kept = _isolate(reclaim, zone, which, pages, pages, only=Use.ANON)
+    _count_scanned(reclaim, False, kept + sum(batch.pages for batch in batches))
+    for batch in reversed(batches):
         _stall_for_writes(machine, reclaim.control, batch.pages)
         _swap_out(machine, node, batch)
         swap_state.add_to_swap(machine, node, zone, batch)
@@ -156,7 +162,7 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
     if batch.use is Use.FILE:
         left = filemap.file_lru_pages(machine)
         machine.vfs.pages_dropped(batch.pages, left)
-        workingset.eviction(machine, batch, left)
+        workingset.eviction(machine, node, batch, left)
     page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
 
 
@@ -168,3 +174,6 @@ def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:
     node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
     swapped = machine.swapped if batch.task is None else batch.task.swapped
     swapped[batch.use] = swapped.get(batch.use, 0) + batch.pages
+    shadow = workingset.pack_shadow(machine, node, batch)
+    if batch.task is not None:
+        batch.task.shadows.add(shadow)

@@ -17,7 +17,9 @@ from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
+    from vmfs.mm.tasks import Task
 
+LISTS = (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON)
 MOST_IN_FLIGHT = 128 * 32  # requests in a disk's queue, each of SWAP_CLUSTER_MAX pages
 
 
@@ -51,10 +53,29 @@ def add_to_swap(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
     lru.add_tail(node, zone, Lru.INACTIVE_ANON, batch)
 
 
+def cached_of(machine: Machine, task: Task) -> int:
+    """Pages of a task that are in the swap cache, all anonymous."""
+    queues = (lru.queue_of(zone, which) for _, zone in machine.zones() for which in LISTS)
+    batches = (batch for queue in queues for batch in queue if batch.use is Use.SWAPCACHE)
+    return sum(batch.pages for batch in batches if batch.task is task)
+
+
+def map_cached(machine: Machine, task: Task, pages: int) -> None:
+    """So many of them are the task's mapping again: do_swap_page() without a read."""
+    for node, zone in machine.zones():
+        for which in LISTS:
+            for batch in lru.take_task(node, zone, which, task, pages, Use.SWAPCACHE):
+                pages -= batch.pages
+                filemap.charge(machine, node, batch, -batch.pages)
+                batch.use, batch.accessed = Use.ANON, True
+                filemap.charge(machine, node, batch, batch.pages)
+                lru.add(node, zone, which, batch)
+
+
 def delete_from_swap_cache(machine: Machine) -> None:
     """All of it goes; the slots are kept."""
     for node, zone in machine.zones():
-        for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, Lru.UNEVICTABLE):
+        for which in (*LISTS, Lru.UNEVICTABLE):
             for batch in lru.take_use(node, zone, which, Use.SWAPCACHE):
                 filemap.charge(machine, node, batch, -batch.pages)
                 page_alloc.free_pages(machine, zone, batch.extents)

@@ -15,6 +15,7 @@ from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.pgtable import NO_TABLES, Tables
+from vmfs.mm.shadow import Shadows
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
@@ -59,6 +60,7 @@ class Task:
     anon: int = 0
     file: int = 0
     shmem: int = 0
+    shadows: Shadows = field(default_factory=Shadows)  # of what is swapped out
     swapped: dict[Use, int] = field(default_factory=dict)
     thp: int = 0  # of the anonymous pages, those in huge ones
     tables: Tables = NO_TABLES
@@ -222,16 +224,22 @@ def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
 def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) -> None:
     if task.memory.thp and use is Use.ANON and machine.thp.allows_advised:
         pages -= _fault_huge(machine, task, nid, pages >> machine.kernel.hpage_pmd_order)
-    request = page_alloc.gfp_highuser_movable(machine, nid, pages, zeroed=use is Use.ANON)
-    strict = replace(
-        request,
-        thisnode=task.memory.policy == mempolicy.BIND,
-        cpu_nid=mempolicy.numa_node_id(machine, task.nid),
-    )
-    for parts in oom_kill.alloc_in_turns(machine, strict, task):
+    request = user_pages(machine, task, nid, pages, zeroed=use is Use.ANON)
+    for parts in oom_kill.alloc_in_turns(machine, request, task):
         _map(machine, task, use, parts)
         machine.count_event(Item.PGFAULT, sum(extents.pages for _, extents in parts))
         _count_interleaved(machine, task, nid, [(zone, extents.pages) for zone, extents in parts])
+
+
+def user_pages(
+    machine: Machine, task: Task, nid: int, pages: int, *, zeroed: bool = False
+) -> page_alloc.Request:
+    """What a fault of the task asks for where its policy is `nid`'s turn."""
+    return replace(
+        page_alloc.gfp_highuser_movable(machine, nid, pages, zeroed=zeroed),
+        thisnode=task.memory.policy == mempolicy.BIND,
+        cpu_nid=mempolicy.numa_node_id(machine, task.nid),
+    )
 
 
 def _fault_huge(machine: Machine, task: Task, nid: int, count: int) -> int:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import lru, lru_gen, page_alloc, scan_count, shrinker, swapfile, wmark
+from vmfs.mm import lru, lru_gen, page_alloc, scan_count, shrink_list, shrinker, swapfile, wmark
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
 from vmfs.mm.scan_count import ScanBalance
-from vmfs.mm.shrink_list import shrink_active_list, shrink_inactive_list
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
@@ -176,26 +175,26 @@ def _shrink_lists(reclaim: Reclaim, scan: scan_count.Scan, target: int) -> None:
             pages = min(-(-listed * part // total), listed)
             left[which] -= pages
             if which in INACTIVE:
-                shrink_inactive_list(reclaim, which, pages, target - reclaim.freed)
+                shrink_list.shrink_inactive_list(reclaim, which, pages, target - reclaim.freed)
             elif scan.deactivate[scan_count.is_file(which)]:
-                shrink_active_list(reclaim, which, pages)
+                shrink_list.shrink_active_list(reclaim, which, pages)
         step = 2 * step if reclaim.freed == before else target - reclaim.freed
     if swapfile.nr_swap_pages(reclaim.machine) and scan_count.inactive_is_low(reclaim.node, file=False):
         pages = SWAP_CLUSTER_MAX if reclaim.control.kswapd else target
-        shrink_active_list(reclaim, Lru.ACTIVE_ANON, pages)
+        shrink_list.shrink_active_list(reclaim, Lru.ACTIVE_ANON, pages)
 
 
 def _deactivate(reclaim: Reclaim, scan: scan_count.Scan) -> None:
     """What a round does where no page is inactive."""
     for which in (Lru.ACTIVE_ANON, Lru.ACTIVE_FILE):
         if scan.deactivate[scan_count.is_file(which)]:
-            shrink_active_list(reclaim, which, scan.pages[which])
+            shrink_list.shrink_active_list(reclaim, which, scan.pages[which])
 
 
 def _evict_generations(reclaim: Reclaim, target: int) -> None:
     """lru_gen_shrink_node(): one kind until it has no pages left, then the other."""
     reclaimable = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in scan_count.ITEMS)
-    for anon in lru_gen.types_to_scan(reclaim.machine, reclaim.control):
+    for anon in lru_gen.types_to_scan(reclaim.machine, reclaim.node, reclaim.control):
         if reclaim.control.trim_cache and anon:
             break
         if anon:
@@ -211,9 +210,9 @@ def _evict(reclaim: Reclaim, old: Lru, young: Lru, target: int) -> None:
     while reclaim.freed < target:
         before = reclaim.scanned
         pages = sum(lru.lru_size(zone, old) for zone in reclaim.zones)
-        shrink_inactive_list(reclaim, old, pages, target - reclaim.freed)
+        shrink_list.shrink_inactive_list(reclaim, old, pages, target - reclaim.freed)
         if reclaim.scanned == before:
             deactivated = reclaim.deactivated
-            shrink_active_list(reclaim, young, target - reclaim.freed)
+            shrink_list.shrink_active_list(reclaim, young, target - reclaim.freed)
             if reclaim.deactivated == deactivated:
                 break

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from vmfs.mm import swapfile
+from vmfs.kernel import Feature
+from vmfs.mm import scan_count, swapfile
+from vmfs.mm.ctrl_pos import MAX_NR_GENS, MIN_NR_GENS
+from vmfs.mm.lru import Use
 from vmfs.mm.mmzone import Node
+from vmfs.mm.shadow import Shadow
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
-    from vmfs.mm.file_set import FileSet
     from vmfs.mm.lru import Batch
     from vmfs.mm.machine import Machine
 
 XA_CHUNK_SIZE = 64  # slots in one node
 NODES = "radix_tree_node"
-ANON_LISTS = (Item.NR_INACTIVE_ANON, Item.NR_ACTIVE_ANON)
-WORKINGSET = (Item.NR_ACTIVE_FILE, Item.NR_INACTIVE_FILE, Item.NR_ACTIVE_ANON)
+LONG_AGO = -(1 << 62)
+_REFAULT = (Item.WORKINGSET_REFAULT_ANON, Item.WORKINGSET_REFAULT_FILE)
+_ACTIVATE = (Item.WORKINGSET_ACTIVATE_ANON, Item.WORKINGSET_ACTIVATE_FILE)
+_RESTORE = (Item.WORKINGSET_RESTORE_ANON, Item.WORKINGSET_RESTORE_FILE)
 MOST_SHADOW_NODES = 8  # one for so many pages: 1 << (XA_CHUNK_SHIFT - 3)
 
 
@@ -63,11 +68,12 @@ def drop(machine: Machine, pages: int, left: int) -> None:
     machine.cache_free(NODES, before - trees.nodes)
 
 
-def eviction(machine: Machine, batch: Batch, left: int) -> None:
-    """workingset_eviction(): reclaimed pages leave their shadows; `left` file pages stay."""
+def eviction(machine: Machine, node: Node, batch: Batch, left: int) -> None:
+    """Pages of files are reclaimed and leave their shadows; `left` stay."""
     trees = machine.vfs.trees
+    shadow = pack_shadow(machine, node, batch)
     if batch.files is not None:
-        batch.files.shadows += batch.pages
+        batch.files.shadows.add(shadow)
     gone = trees.pages * batch.pages // max(batch.pages + left, 1)
     trees.pages -= gone
     _count_shadows(machine, gone)
@@ -85,7 +91,12 @@ def forget(machine: Machine, part: int, whole: int) -> None:
 def forget_files(machine: Machine, part: int, whole: int) -> None:
     """That part of the shadows of files with a name is gone, and their pages will be no refaults."""
     for known in machine.vfs.file_sets.values():
-        known.shadows -= known.shadows * part // max(whole, 1)
+        known.shadows.forget(part, whole)
+
+
+def shadows_used(machine: Machine, pages: int) -> None:
+    """Pages of files came back: their slots hold them again."""
+    _count_shadows(machine, -min(pages, machine.vfs.trees.shadows))
 
 
 def _count_shadows(machine: Machine, slots: int) -> None:
@@ -104,49 +115,100 @@ def shadow_lru_isolate(machine: Machine, nodes: int) -> None:
     machine.node(machine.default_nid).mod_state(Item.WORKINGSET_NODERECLAIM, nodes)
 
 
-def refault_file(machine: Machine, known: FileSet, lost: int, nid: int) -> int:
-    """workingset_refault() of files that are read again and of which so many pages are not cached.
-
-    Returns how many of them are active at once, all or none: without generations, when no more of the
-    files was reclaimed than is in use elsewhere. With them a page starts as others do.
-    """
-    pages = min(lost, known.shadows)
-    recent = not machine.lru_gen.enabled and known.shadows <= _in_use(machine)
-    known.shadows -= pages
-    _count_shadows(machine, -min(pages, machine.vfs.trees.shadows))
-    machine.node(nid).mod_state(Item.WORKINGSET_REFAULT_FILE, pages)
-    machine.node(nid).mod_state(Item.WORKINGSET_ACTIVATE_FILE, pages if recent else 0)
-    return pages if recent else 0
-
-
-def _in_use(machine: Machine) -> int:
-    """workingset_test_recent(): what a page of a file may push out, in pages."""
-    items = (Item.NR_ACTIVE_FILE, *(ANON_LISTS if swapfile.nr_swap_pages(machine) else ()))
-    return sum(machine.global_page_state(item) for item in items)
-
-
-def refault_anon(machine: Machine, node: Node, pages: int) -> None:
-    """workingset_refault() of pages that come back from swap to a node.
-
-    With lru_gen only those count that were on the same node before. That is not kept: they are taken
-    to have been on all nodes alike.
-    """
+def pack_shadow(machine: Machine, node: Node, batch: Batch) -> Shadow:
+    """workingset_eviction(): pages of a batch go, and the node ages by them."""
+    file = batch.use is Use.FILE
     if machine.lru_gen.enabled:
-        pages = pages * node.managed_pages // max(machine.totalram_pages, 1)
-    node.mod_state(Item.WORKINGSET_REFAULT_ANON, pages)
+        node.tiers.of(file).evicted += batch.pages
+        return Shadow(node.nid, node.max_seq, node.max_seq, batch.workingset, batch.pages)
+    before = node.nonresident_age
+    node.nonresident_age += batch.pages
+    return Shadow(node.nid, before, node.nonresident_age, batch.workingset, batch.pages)
 
 
-def activates_anon(machine: Machine, node: Node) -> bool:
-    """workingset_test_recent(): whether what comes back from swap was gone for a short while only.
+class Refault(NamedTuple):
+    """Pages that come back: to the active list or not, and known to have been in use before."""
 
-    The refault distance is not kept by page. Of pages that are touched at random it is what is swapped
-    out on the average, and so it is taken here; the node has its share of that. Without generations
-    the page must have fitted beside all that is in use; with them its generation is taken to exist.
+    active: bool
+    workingset: bool
+    pages: int
+
+
+def refault(
+    machine: Machine, node: Node, shadows: list[Shadow], *, file: bool, in_fault: bool
+) -> list[Refault]:
+    """workingset_refault() of pages that come back to a node, those of one fate together.
+
+    With lru_gen only those count that were on the same node before.
     """
+    fates: dict[tuple[bool, bool], int] = {}
+    for shadow in shadows:
+        recent = _test_recent(machine, shadow, file)
+        for pages, is_recent in ((shadow.pages - recent, False), (recent, True)):
+            some = replace(shadow, pages=pages)
+            if machine.lru_gen.enabled:
+                fate = _lru_gen_refault(machine, node, some, file, recent=is_recent, in_fault=in_fault)
+            else:
+                fate = _refault(machine, node, some, file, recent=is_recent)
+            fates[fate] = fates.get(fate, 0) + pages
+    return [Refault(*fate, pages) for fate, pages in fates.items() if pages]
+
+
+def _test_recent(machine: Machine, shadow: Shadow, file: bool) -> int:
+    """workingset_test_recent(), lru_gen_test_recent(): how many of the pages were gone for a short while."""
+    node = machine.node(shadow.nid)
     if machine.lru_gen.enabled:
-        return True
-    distance = swapfile.used_swap_pages(machine) * node.managed_pages // max(machine.totalram_pages, 1)
-    return distance <= sum(node.page_state(item) for item in WORKINGSET)
+        return shadow.since(node.max_seq - (MAX_NR_GENS - MIN_NR_GENS) + 1)
+    return shadow.since(node.nonresident_age - _workingset_size(machine, node, file))
+
+
+def _refault(machine: Machine, node: Node, shadow: Shadow, file: bool, *, recent: bool) -> tuple[bool, bool]:
+    """Whether the pages are active, and were in use before."""
+    node.mod_state(_REFAULT[file], shadow.pages)
+    if not recent:
+        return False, False
+    node.nonresident_age += shadow.pages
+    node.mod_state(_ACTIVATE[file], shadow.pages)
+    if shadow.workingset:
+        node.mod_state(_RESTORE[file], shadow.pages)
+        scan_count.lru_note_cost(machine, node, file, shadow.pages)
+    return True, shadow.workingset
+
+
+def _lru_gen_refault(
+    machine: Machine, node: Node, shadow: Shadow, file: bool, *, recent: bool, in_fault: bool
+) -> tuple[bool, bool]:
+    """What is faulted in starts in the youngest generation, whatever its shadow says."""
+    if shadow.nid != node.nid:
+        return in_fault, False
+    node.mod_state(_REFAULT[file], shadow.pages)
+    if not recent:
+        return in_fault, False
+    node.tiers.of(file).refaulted += shadow.pages
+    strict = machine.kernel.has(Feature.LRU_GEN_RESTORES_WORKINGSET)
+    restored = shadow.workingset if strict else in_fault
+    activated = restored and in_fault if strict else True
+    node.mod_state(_ACTIVATE[file], shadow.pages * activated)
+    node.mod_state(_RESTORE[file], shadow.pages * restored)
+    return in_fault, restored
+
+
+def _workingset_size(machine: Machine, node: Node, file: bool) -> int:
+    """What a page that comes back may push out, in pages."""
+    items = [Item.NR_ACTIVE_FILE] if file else [Item.NR_ACTIVE_FILE, Item.NR_INACTIVE_FILE]
+    if swapfile.nr_swap_pages(machine):
+        items += [Item.NR_ACTIVE_ANON, Item.NR_INACTIVE_ANON] if file else [Item.NR_ACTIVE_ANON]
+    return sum(node.page_state(item) for item in items)
+
+
+def unknown_shadows(machine: Machine, pages: int) -> list[Shadow]:
+    """Of pages that had gone before the machine was captured: long ago, from all nodes alike."""
+    shadows, left, managed = [], pages, machine.totalram_pages
+    for node in machine.nodes:
+        share = -(-left * node.managed_pages // max(managed, 1))
+        left, managed = left - share, managed - node.managed_pages
+        shadows.append(Shadow(node.nid, LONG_AGO, LONG_AGO, False, share))
+    return [shadow for shadow in shadows if shadow.pages]
 
 
 def count_shadow_nodes(machine: Machine) -> int:
