@@ -79,7 +79,6 @@ def _map_cached(machine: Machine, task: Task, use: Use, pages: int) -> int:
     found = pages * cached // task.swapped[use]
     if found:
         swap_state.map_cached(machine, task, found)
-        task.shadows.take_evenly(found)
         _free_swap(machine, task, use, found)
     return found
 

@@ -11,16 +11,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import lru, psi, swapfile, vmscan, wmark
+from vmfs.mm import psi, vmscan, wmark
 from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
-from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
-from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, ScanControl
+from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
+MOST_RUNS = 16
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
 
@@ -51,7 +51,7 @@ def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int
         return
     awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
     control = ScanControl(highest_zoneidx, kswapd=True)
-    trim = replace(control, trim_cache=True, slab=False)
+    trim = replace(control, trim_cache=True)
     for node in awake:
         if want > 0:
             missing = _missing(node.zones, highest_zoneidx)
@@ -60,29 +60,40 @@ def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int
         wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)))
 
 
-def wakeup_kswapd(
-    machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, priority: int = DEF_PRIORITY
-) -> None:
+def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0) -> None:
     """Run the node's kswapd until it is balanced or finds nothing.
 
     `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
-    much in the meantime. From a low `priority` it goes on where it has run for long.
+    much in the meantime.
     """
     boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
     if node.kswapd_failures >= MAX_RECLAIM_RETRIES or (balanced and not boosts):
         return
-    _count_run(machine, node)
     control = ScanControl(highest_zoneidx, kswapd=True)
     if balanced:
+        _count_run(machine, node)
         boosted = replace(control, may_swap=False, may_writepage=False)
         vmscan.shrink_node(machine, node, boosted, sum(boosts.values()))
+        _try_to_sleep(machine, node, highest_zoneidx)
     else:
-        progress = _balance_pgdat(machine, node, control, want, priority)
-        node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
+        _run(machine, node, control, want)
     for zone, boost in boosts.items():
         zone.watermark_boost -= min(zone.watermark_boost, boost)
-    _try_to_sleep(machine, node, highest_zoneidx)
+
+
+def _run(machine: Machine, node: Node, control: ScanControl, want: int) -> None:
+    """kswapd(): as it is not balanced, it runs again at once, until it may sleep or has run in vain.
+
+    What it has not done after some runs is left to the next wake-up.
+    """
+    for _ in range(MOST_RUNS):
+        _count_run(machine, node)
+        progress = _balance_pgdat(machine, node, control, want)
+        node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
+        if _try_to_sleep(machine, node, control.highest_zoneidx) or not progress:
+            return
+        want = max(want - progress, 0)
 
 
 def _count_run(machine: Machine, node: Node) -> None:
@@ -93,44 +104,32 @@ def _count_run(machine: Machine, node: Node) -> None:
         machine.count_event(Item.KSWAPD_LOW_WMARK_HIT_QUICKLY, 1)
 
 
-def _try_to_sleep(machine: Machine, node: Node, highest_zoneidx: int) -> None:
-    """kswapd_try_to_sleep(): it may when the node is balanced or it has given up.
-
-    Otherwise the kernel's runs again at once; here with the next wake-up.
-    """
+def _try_to_sleep(machine: Machine, node: Node, highest_zoneidx: int) -> bool:
+    """kswapd_try_to_sleep(): it may when the node is balanced or it has given up."""
     hopeless = node.kswapd_failures >= MAX_RECLAIM_RETRIES
     if hopeless or pgdat_balanced(node, highest_zoneidx):
         node.kswapd_slept_microsecs = machine.clock.microsecs
-    else:
-        node.kswapd_slept_microsecs = None
-        machine.count_event(Item.KSWAPD_HIGH_WMARK_HIT_QUICKLY, 1)
+        return True
+    node.kswapd_slept_microsecs = None
+    machine.count_event(Item.KSWAPD_HIGH_WMARK_HIT_QUICKLY, 1)
+    return False
 
 
-def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int, priority: int) -> int:
-    """Returns the pages freed: those missing, what the waker takes meanwhile, and what the last round
-    frees beyond.
+def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int) -> int:
+    """Rounds until what is missing is freed, and what the waker takes meanwhile; returns the pages freed.
+
+    The priority falls while a round finds too little to look at, or nothing to free.
     """
-    progress = 0
-    zones = [z for z in node.zones if z.managed_pages and z.index <= control.highest_zoneidx]
-    least = want + _missing(zones, control.highest_zoneidx)
-    while progress < least or not pgdat_balanced(node, control.highest_zoneidx):
-        listed, most = _reclaimable(machine, zones), _nr_to_reclaim(machine, zones, control)
-        target = _in_rounds(least - progress, listed, most, priority)
-        freed = vmscan.shrink_node(machine, node, control, target)
-        progress += freed
-        if not freed:
-            break
+    zones = Reclaim(machine, node, control).zones
+    least, progress, priority = want + _missing(zones, control.highest_zoneidx), 0, DEF_PRIORITY
+    while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
+        reclaim = Reclaim(machine, node, control)
+        target = _nr_to_reclaim(machine, zones, control)
+        vmscan.shrink_round(reclaim, target, priority)
+        progress += reclaim.freed
+        if reclaim.scanned < target or not reclaim.freed:
+            priority -= 1
     return progress
-
-
-def _in_rounds(least: int, listed: int, most: int, priority: int) -> int:
-    """What kswapd frees until it is `least`: `listed` >> priority a round, and `most` at the most."""
-    freed = 0
-    for each in range(priority, 0, -1):
-        freed += min(max(listed >> each, SWAP_CLUSTER_MAX), most)
-        if freed >= least or listed >> each >= most:
-            break
-    return freed + max(-(-(least - freed) // most), 0) * most
 
 
 def _nr_to_reclaim(machine: Machine, zones: list[Zone], control: ScanControl) -> int:
@@ -138,13 +137,6 @@ def _nr_to_reclaim(machine: Machine, zones: list[Zone], control: ScanControl) ->
     if machine.lru_gen.enabled:
         return max(_missing(zones, control.highest_zoneidx) + MIN_LRU_BATCH, SWAP_CLUSTER_MAX)
     return sum(max(wmark.high_wmark_pages(zone), SWAP_CLUSTER_MAX) for zone in zones)
-
-
-def _reclaimable(machine: Machine, zones: list[Zone]) -> int:
-    """Pages on the lists that can go: of files, and as many anonymous ones as there is swap for."""
-    file = sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE))
-    anon = sum(lru.lru_size(zone, which) for zone in zones for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON))
-    return file + min(anon, swapfile.nr_swap_pages(machine))
 
 
 def wakeup_all_kswapds(machine: Machine) -> None:

@@ -56,8 +56,14 @@ class Reclaim:
     zones: list[Zone] = field(init=False)
     scanned: int = 0
     freed: int = 0
+    written: int = 0
     deactivated: int = 0
     rounds: float = 0.0
+
+    @property
+    def progress(self) -> int:
+        """What changes when there is anything to do."""
+        return self.freed + self.written + self.deactivated
 
     def __post_init__(self) -> None:
         highest = self.control.highest_zoneidx

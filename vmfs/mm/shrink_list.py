@@ -37,13 +37,14 @@ def shrink_active_list(reclaim: Reclaim, which: Lru, pages: int) -> None:
 
 
 def shrink_inactive_list(reclaim: Reclaim, which: Lru, pages: int, most: int) -> None:
-    """Look at `pages` pages of an inactive list, of all zones in proportion, until `most` are freed."""
+    """Look at `pages` pages of an inactive list, of all zones in proportion, until `most` are freed.
+
+    What is written to swap is freed when it is looked at again, as the next one.
+    """
     shares = _shares(reclaim.zones, which, pages)
     total, left = sum(share for _, share in shares), most
     for zone, share in shares:
         limit = min(-(-most * share // total), left)
-        if not scan_count.is_file(which):
-            limit = min(limit, swapfile.nr_swap_pages(reclaim.machine))
         if limit > 0:
             left -= _shrink_zone_list(reclaim, zone, which, share, limit)
 
@@ -63,21 +64,23 @@ def _shares(zones: list[Zone], which: Lru, pages: int) -> list[tuple[Zone, int]]
 
 
 def _shrink_zone_list(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int) -> int:
-    """Returns the pages freed. Those that are swapped out are looked at twice: written, and then freed."""
+    """Returns the pages freed."""
     machine, node, file = reclaim.machine, reclaim.node, scan_count.is_file(which)
-    batches, kept = _isolate(reclaim, zone, which, pages, most)
-    freed = sum(batch.pages for batch in batches)
-    written = sum(batch.pages for batch in batches if batch.use in SWAPPED)
-    _count_scanned(reclaim, file, freed + written + kept)
-    _stall(machine, reclaim.control, batches)
-    for batch in batches:
+    gone, written, kept = _isolate(reclaim, zone, which, pages, most)
+    freed = sum(batch.pages for batch in gone)
+    nr_pageout = sum(batch.pages for batch in (*gone, *written) if batch.use in SWAPPED)
+    _count_scanned(reclaim, file, freed + nr_pageout + kept)
+    _stall(machine, reclaim.control, [*gone, *written])
+    for batch in gone:
         _reclaim_batch(machine, node, zone, batch)
+    for batch in reversed(written):
+        _swap_out(machine, node, batch)
+        swap_state.add_to_swap(machine, node, zone, batch)
     node.mod_state(reclaim.control.reclaimer[1], freed)
     node.mod_state(Item.PGSTEAL_FILE if file else Item.PGSTEAL_ANON, freed)
-    scan_count.lru_note_cost(machine, node, file, written, kept)
+    scan_count.lru_note_cost(machine, node, file, nr_pageout, kept)
     reclaim.freed += freed
-    if not file and reclaim.control.may_unmap:
-        _write_ahead(reclaim, zone, which, freed)
+    reclaim.written += sum(batch.pages for batch in written)
     return freed
 
 
@@ -88,14 +91,17 @@ def _count_scanned(reclaim: Reclaim, file: bool, pages: int) -> None:
 
 
 def _isolate(
-    reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int, only: Use | None = None
-) -> tuple[list[Batch], int]:
-    """Up to `most` of the next `pages` pages, off the list to be reclaimed; and how many were kept."""
+    reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int
+) -> tuple[list[Batch], list[Batch], int]:
+    """Of the next `pages` pages, off the list: up to `most` to be freed, those to be written, and how many
+    were kept as they are in use.
+    """
     machine, node, control = reclaim.machine, reclaim.node, reclaim.control
-    batches: list[Batch] = []
-    kept = 0
+    gone: list[Batch] = []
+    written: list[Batch] = []
+    kept, slots = 0, swapfile.nr_swap_pages(machine)
     mapped, dirty = control.may_unmap, control.may_writepage
-    found = deque(lru.take(node, zone, which, pages, mapped=mapped, dirty=dirty, only=only))
+    found = deque(lru.take(node, zone, which, pages, mapped=mapped, dirty=dirty))
     while found and most > 0:
         batch = found.popleft()
         used = rmap.folio_referenced(machine, batch)
@@ -105,14 +111,27 @@ def _isolate(
             kept += used
             if head is batch:
                 continue
-        head = lru.split(batch, most)
+        swapped = batch.use in SWAPPED
+        if swapped and not slots:  # add_to_swap() fails
+            lru.add(node, zone, which, batch)
+            kept += batch.pages
+            continue
+        head = lru.split(batch, _room(batch, most, slots))
         if head is not batch:
             found.appendleft(batch)
-        batches.append(head)
-        most -= head.pages
+        (written if batch.use is Use.ANON else gone).append(head)
+        slots -= head.pages if swapped else 0
+        most -= head.pages if batch.use is not Use.ANON else 0
     for batch in reversed(found):  # their turn has not come
         lru.add_tail(node, zone, which, batch)
-    return batches, kept
+    return gone, written, kept
+
+
+def _room(batch: Batch, most: int, slots: int) -> int:
+    """How many of its pages can go."""
+    if batch.use is Use.ANON:
+        return slots
+    return min(slots, most) if batch.use in SWAPPED else most
 
 
 def _keep(machine: Machine, node: Node, zone: Zone, which: Lru, batch: Batch) -> None:
@@ -126,30 +145,13 @@ def _keep(machine: Machine, node: Node, zone: Zone, which: Lru, batch: Batch) ->
     lru.add(node, zone, which, batch)
 
 
-def _write_ahead(reclaim: Reclaim, zone: Zone, which: Lru, pages: int) -> None:
-    """Those that come next are on their way to swap already when reclaim stops."""
-    machine, node = reclaim.machine, reclaim.node
-    pages = min(pages, swap_state.room(machine), swapfile.nr_swap_pages(machine))
-    batches, kept = _isolate(reclaim, zone, which, pages, pages, only=Use.ANON)
-    _count_scanned(reclaim, False, kept + sum(batch.pages for batch in batches))
-    for batch in reversed(batches):
-        _stall_for_writes(machine, reclaim.control, batch.pages)
-        _swap_out(machine, node, batch)
-        swap_state.add_to_swap(machine, node, zone, batch)
-
-
 def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None:
     """psi_memstall_enter(): who reclaims waits, also for what it writes; kswapd is told from the others."""
     who = psi.KSWAPD if control.kswapd else None
     written = sum(batch.pages if batch.use in SWAPPED else batch.dirty for batch in batches)
     nanosecs = sum(batch.pages for batch in batches) * psi.RECLAIM_NANOSECS
     psi.stall(machine, nanosecs, psi.MEMORY, who=who)
-    _stall_for_writes(machine, control, written)
-
-
-def _stall_for_writes(machine: Machine, control: ScanControl, pages: int) -> None:
-    who = psi.KSWAPD if control.kswapd else None
-    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO, who=who)
+    psi.stall(machine, written * psi.DISK_NANOSECS, psi.MEMORY, psi.IO, who=who)
 
 
 def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
@@ -163,6 +165,10 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
         left = filemap.file_lru_pages(machine)
         machine.vfs.pages_dropped(batch.pages, left)
         workingset.eviction(machine, node, batch, left)
+    elif batch.use not in ON_DISK:
+        shadow = workingset.pack_shadow(machine, node, batch)
+        if batch.task is not None:
+            batch.task.shadows.add(shadow)
     page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
 
 
@@ -174,6 +180,3 @@ def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:
     node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
     swapped = machine.swapped if batch.task is None else batch.task.swapped
     swapped[batch.use] = swapped.get(batch.use, 0) + batch.pages
-    shadow = workingset.pack_shadow(machine, node, batch)
-    if batch.task is not None:
-        batch.task.shadows.add(shadow)

@@ -29,7 +29,7 @@ class Vfs:
     """What the filesystem layer holds unused. Objects, not pages.
 
     `cached_inodes` of the unused inodes have pages in the page cache. `file_sets` are the files that
-    have a name.
+    have a name. `nr_deferred` is what shrinkers were asked to scan and did not yet, by node and cache.
     """
 
     unused_dentries: int = 0
@@ -37,6 +37,7 @@ class Vfs:
     cached_inodes: int = 0
     trees: Trees = field(default_factory=Trees)
     file_sets: dict[str, FileSet] = field(default_factory=dict)
+    nr_deferred: dict[tuple[int, str], float] = field(default_factory=dict)
 
     def opened(self, dentries: int, inodes: int, cached: int) -> None:
         """Files were opened, read or written, and closed."""
@@ -82,31 +83,45 @@ def _freeable(machine: Machine) -> dict[str, int]:
 
 def freeable_pages(machine: Machine, node: Node) -> int:
     """About how many pages of a node the shrinkers could free."""
-    share = node.page_state(Item.NR_SLAB_RECLAIMABLE)
-    total = sum(n.page_state(Item.NR_SLAB_RECLAIMABLE) for n in machine.nodes)
     pages = sum(
         count // cache.objects_per_slab << cache.order
         for name, count in _freeable(machine).items()
         if (cache := machine.slab_cache(name)) is not None
     )
-    return pages * machine.sysctl.vfs_cache_pressure // 100 * share // total if total else 0
+    return int(pages * machine.sysctl.vfs_cache_pressure // 100 * _share_of(machine, node))
 
 
-def shrink_slab(machine: Machine, node: Node, share: float, *, kswapd: bool = False) -> int:
-    """Free that share of the node's objects, or all if it is more than 1; returns the pages freed."""
-    if not freeable_pages(machine, node) or share <= 0:
+def shrink_slab(machine: Machine, node: Node, rounds: float, *, kswapd: bool = False) -> int:
+    """shrink_slab() of so many rounds of reclaim that each look at all there is; returns the pages freed."""
+    if not freeable_pages(machine, node) or rounds <= 0:
         return 0
-    share = min(share, 1.0)
     stolen = Item.KSWAPD_INODESTEAL if kswapd else Item.PGINODESTEAL
     return sum(
-        _shrink(machine, name, _scan_objects(name, count, share), node, stolen)
+        _shrink(machine, name, _total_scan(machine, node, name, count, rounds), node, stolen)
         for name, count in _freeable(machine).items()
     )
 
 
-def _scan_objects(name: str, count: int, share: float) -> int:
-    """At least a batch; nodes of shadows have no seeks and go whatever the priority, in the end all."""
-    return count if name == workingset.NODES else max(int(count * share), min(count, SHRINK_BATCH))
+def _total_scan(machine: Machine, node: Node, name: str, count: int, rounds: float) -> int:
+    """do_shrink_slab(): of the node's objects, by their seeks; what is less than a batch waits for more.
+
+    Nodes of shadows have no seeks and go whatever the priority, in the end all.
+    """
+    if name == workingset.NODES:
+        return count
+    vfs, pressure = machine.vfs, machine.sysctl.vfs_cache_pressure
+    here = count * _share_of(machine, node) * pressure / 100
+    scan = vfs.nr_deferred.get((node.nid, name), 0.0) + here * SCANS_PER_ROUND * rounds
+    scan = min(scan, here, count)
+    ready = int(scan) if scan >= min(SHRINK_BATCH, int(here)) else 0
+    vfs.nr_deferred[node.nid, name] = scan - ready
+    return ready
+
+
+def _share_of(machine: Machine, node: Node) -> float:
+    """Which part of the objects is on a node: they are taken to be where reclaimable slab pages are."""
+    total = sum(each.page_state(Item.NR_SLAB_RECLAIMABLE) for each in machine.nodes)
+    return node.page_state(Item.NR_SLAB_RECLAIMABLE) / total if total else 0.0
 
 
 def drop_slab(machine: Machine) -> None:

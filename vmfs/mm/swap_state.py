@@ -1,7 +1,7 @@
 """The swap cache, and readahead: what /sys/kernel/mm/swap sets (mm/swap_state.c).
 
 A page that is swapped out is in the swap cache until its write is over and reclaim comes by again.
-Writes take no time here; what reclaim had written ahead when it stopped is what the cache holds.
+Writes take no time here; what reclaim had written when it stopped is what the cache holds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vmfs.mm.tasks import Task
 
 LISTS = (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON)
-MOST_IN_FLIGHT = 128 * 32  # requests in a disk's queue, each of SWAP_CLUSTER_MAX pages
 
 
 @dataclass(slots=True, eq=False)
@@ -38,11 +37,6 @@ def count(machine: Machine, node: Node, pages: int) -> None:
         node.mod_state(Item.NR_SWAPCACHED, pages)
     else:
         machine.swapcache += pages
-
-
-def room(machine: Machine) -> int:
-    """Pages that can be written ahead."""
-    return max(MOST_IN_FLIGHT - total_swapcache_pages(machine), 0)
 
 
 def add_to_swap(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.mm import lru, lru_gen, page_alloc, scan_count, shrink_list, shrinker, swapfile, wmark
+from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
-from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
+from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
 from vmfs.mm.scan_count import ScanBalance
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 RECLAIM_DISTANCE = 30
+EARLIER_ROUNDS = 3
+LOOKS = 3  # at a page until it is free: in use, written, gone
 INACTIVE = (Lru.INACTIVE_ANON, Lru.INACTIVE_FILE)
 RECLAIM_ZONE, RECLAIM_WRITE, RECLAIM_UNMAP = 1, 2, 4
 
@@ -122,41 +125,42 @@ def reclaim_node(machine: Machine, node: Node, pages: int, swappiness: int | Non
 
 
 def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int) -> int:
-    """Reclaim about `target` pages of a node's lists, and its slab caches as far as the lists are scanned."""
-    reclaim = Reclaim(machine, node, control)
-    if target > 0:
-        (_evict_generations if machine.lru_gen.enabled else _shrink_lruvec)(reclaim, target)
-    freed = reclaim.freed
-    if control.slab and control.may_swap:
-        freed += shrinker.shrink_slab(machine, node, _slab_share(reclaim, target), kswapd=control.kswapd)
-    if freed:
-        node.kswapd_failures = 0  # a kswapd that gave up has hope again
-    return freed
+    """Rounds over a node's lists and slab caches until about `target` pages are free; returns the pages freed.
 
-
-def _slab_share(reclaim: Reclaim, target: int) -> float:
-    """do_shrink_slab(): per round, of the objects as large a part as of the lists, by their seeks.
-
-    Where the lists have nothing to give, rounds go on until the caches have given it.
+    They begin some priorities above that at which one is enough; what the kernel's still earlier ones
+    free is little.
     """
-    if reclaim.freed:
-        return reclaim.rounds * shrinker.SCANS_PER_ROUND
-    return target / max(shrinker.freeable_pages(reclaim.machine, reclaim.node), 1)
-
-
-def _shrink_lruvec(reclaim: Reclaim, target: int) -> None:
-    """Rounds over the four lists, from the priority at which one is enough, until the target is freed."""
-    priority = scan_count.priority_for(reclaim, target)
-    while reclaim.freed < target:
-        scan = scan_count.get_scan_count(reclaim, priority)
-        if reclaim.control.trim_cache and scan.balance is not ScanBalance.FILE:
+    reclaim = Reclaim(machine, node, control)
+    priority = min(scan_count.priority_for(reclaim, target) + EARLIER_ROUNDS, DEF_PRIORITY)
+    vain = 0
+    while reclaim.freed < target and vain < LOOKS:
+        before = reclaim.progress
+        if not shrink_round(reclaim, target, priority):
             break
-        before = reclaim.freed + reclaim.deactivated
-        _shrink_lists(reclaim, scan, target)
-        if not priority and reclaim.freed + reclaim.deactivated == before:
-            break
+        vain = vain + 1 if not priority and reclaim.progress == before else 0
         priority = max(priority - 1, 0)
-    reclaim.node.refaults = scan_count.activations(reclaim.node)
+    return reclaim.freed
+
+
+def shrink_round(reclaim: Reclaim, target: int, priority: int) -> bool:
+    """shrink_node() at a priority, until `target` pages are freed; whether it may go on."""
+    machine, node, control = reclaim.machine, reclaim.node, reclaim.control
+    if machine.lru_gen.enabled:
+        _evict_generations(reclaim, target)
+    else:
+        scan = scan_count.get_scan_count(reclaim, priority)
+        if control.trim_cache and scan.balance is not ScanBalance.FILE:
+            return False
+        _shrink_lists(reclaim, scan, target)
+        node.refaults = scan_count.activations(node)
+    if control.slab and control.may_swap:
+        # Where the lists have nothing, what the caches have is wanted until there is enough.
+        rounds = reclaim.rounds or target / max(shrinker.freeable_pages(machine, node), 1)
+        reclaim.freed += shrinker.shrink_slab(machine, node, rounds, kswapd=control.kswapd)
+    reclaim.rounds = 0.0
+    if reclaim.freed:
+        node.kswapd_failures = 0  # a kswapd that gave up has hope again
+    return True
 
 
 def _shrink_lists(reclaim: Reclaim, scan: scan_count.Scan, target: int) -> None:
@@ -207,12 +211,14 @@ def _evict_generations(reclaim: Reclaim, target: int) -> None:
 
 def _evict(reclaim: Reclaim, old: Lru, young: Lru, target: int) -> None:
     """evict_folios() until the target is freed; young ones age where there are no old ones left."""
-    while reclaim.freed < target:
+    listed = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in (old, young))
+    last = reclaim.scanned + LOOKS * listed
+    while reclaim.freed < target and reclaim.scanned < last:
         before = reclaim.scanned
-        pages = sum(lru.lru_size(zone, old) for zone in reclaim.zones)
-        shrink_list.shrink_inactive_list(reclaim, old, pages, target - reclaim.freed)
+        missing = target - reclaim.freed
+        shrink_list.shrink_inactive_list(reclaim, old, max(missing, MIN_LRU_BATCH), missing)
         if reclaim.scanned == before:
             deactivated = reclaim.deactivated
-            shrink_list.shrink_active_list(reclaim, young, target - reclaim.freed)
+            shrink_list.shrink_active_list(reclaim, young, missing)
             if reclaim.deactivated == deactivated:
                 break
