@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-MIN_LRU_BATCH = 64
+MIN_LRU_BATCH, MAX_LRU_BATCH = 64, 64 * 64
 MIN_NR_GENS, MAX_NR_GENS = 2, 4
 
 

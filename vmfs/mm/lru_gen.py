@@ -7,7 +7,7 @@ from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm import lru, scan_count
+from vmfs.mm import lru, swapfile
 from vmfs.mm.ctrl_pos import MIN_NR_GENS
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
@@ -45,7 +45,7 @@ def capabilities(kernel: Kernel) -> int:
 def types_to_scan(machine: Machine, node: Node, control: ScanControl) -> tuple[bool, ...]:
     """isolate_folios(): which kind goes first, True for anonymous pages."""
     swappiness = machine.sysctl.swappiness
-    if not control.may_swap or not scan_count.can_reclaim_anon_pages(machine) or not swappiness:
+    if not control.may_swap or not swapfile.nr_swap_pages(machine) or not swappiness:
         return (False,)
     if swappiness in (1, MAX_SWAPPINESS):
         anon = swappiness == MAX_SWAPPINESS

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, NamedTuple
 
 from vmfs.kernel import Feature
-from vmfs.mm import lru, swap_state, swapfile, wmark
+from vmfs.mm import lru, swapfile, wmark
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import PAGE_SHIFT, Node
 from vmfs.mm.scan_control import DEF_PRIORITY, MAX_SWAPPINESS, SWAP_CLUSTER_MAX, Reclaim
@@ -63,7 +63,7 @@ def get_scan_count(reclaim: Reclaim, priority: int) -> Scan:
 
 
 def _scan_balance(reclaim: Reclaim, priority: int, deactivate: dict[bool, bool]) -> ScanBalance:
-    if not reclaim.control.may_swap or not can_reclaim_anon_pages(reclaim.machine):
+    if not reclaim.control.may_swap or not swapfile.nr_swap_pages(reclaim.machine):
         return ScanBalance.FILE
     if not priority and reclaim.machine.sysctl.swappiness:
         return ScanBalance.EQUAL  # close to an OOM
@@ -72,11 +72,6 @@ def _scan_balance(reclaim: Reclaim, priority: int, deactivate: dict[bool, bool])
     if reclaim.node.page_state(Item.NR_INACTIVE_FILE) >> priority and not deactivate[True]:
         return ScanBalance.FILE  # cache_trim_mode
     return ScanBalance.FRACT
-
-
-def can_reclaim_anon_pages(machine: Machine) -> bool:
-    """There is a slot, or a page that has one and was written: here that is not always freed in time."""
-    return bool(swapfile.nr_swap_pages(machine) or swap_state.total_swapcache_pages(machine))
 
 
 def _file_is_tiny(node: Node, priority: int, deactivate: dict[bool, bool]) -> bool:

@@ -67,20 +67,24 @@ def _shrink_zone_list(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most
     """Returns the pages freed."""
     machine, node, file = reclaim.machine, reclaim.node, scan_count.is_file(which)
     gone, written, kept = _isolate(reclaim, zone, which, pages, most)
-    freed = sum(batch.pages for batch in gone)
     nr_pageout = sum(batch.pages for batch in (*gone, *written) if batch.use in SWAPPED)
-    _count_scanned(reclaim, file, freed + nr_pageout + kept)
     _stall(machine, reclaim.control, [*gone, *written])
+    for batch in (*gone, *written):
+        if batch.use in SWAPPED:
+            _swap_out(machine, node, batch)
+    if not swapfile.nr_swap_pages(machine):  # nobody will look again: the lists are not scanned without slots
+        gone, written = [*gone, *written], []
     for batch in gone:
         _reclaim_batch(machine, node, zone, batch)
     for batch in reversed(written):
-        _swap_out(machine, node, batch)
         swap_state.add_to_swap(machine, node, zone, batch)
+    freed, in_cache = (sum(batch.pages for batch in batches) for batches in (gone, written))
+    _count_scanned(reclaim, file, freed + nr_pageout + kept)
     node.mod_state(reclaim.control.reclaimer[1], freed)
     node.mod_state(Item.PGSTEAL_FILE if file else Item.PGSTEAL_ANON, freed)
     scan_count.lru_note_cost(machine, node, file, nr_pageout, kept)
     reclaim.freed += freed
-    reclaim.written += sum(batch.pages for batch in written)
+    reclaim.written += in_cache
     return freed
 
 
@@ -156,8 +160,6 @@ def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None
 
 def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
     """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
-    if batch.use in SWAPPED:
-        _swap_out(machine, node, batch)
     # What has been written comes to the end of its list, to be freed next: folio_rotate_reclaimable().
     machine.count_event(Item.PGROTATED, batch.dirty if batch.use in ON_DISK else batch.pages)
     filemap.uncharge(machine, node, zone, batch)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.mm import lru, lru_gen, page_alloc, scan_count, shrink_list, shrinker, swapfile, wmark
-from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
+from vmfs.mm.ctrl_pos import MAX_LRU_BATCH
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
@@ -125,7 +125,7 @@ def reclaim_node(machine: Machine, node: Node, pages: int, swappiness: int | Non
 
 
 def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int) -> int:
-    """Rounds over a node's lists and slab caches until about `target` pages are free; returns the pages freed.
+    """Rounds over a node's lists and slab caches until `target` pages are freed; returns how many were.
 
     They begin some priorities above that at which one is enough; what the kernel's still earlier ones
     free is little.
@@ -216,7 +216,7 @@ def _evict(reclaim: Reclaim, old: Lru, young: Lru, target: int) -> None:
     while reclaim.freed < target and reclaim.scanned < last:
         before = reclaim.scanned
         missing = target - reclaim.freed
-        shrink_list.shrink_inactive_list(reclaim, old, max(missing, MIN_LRU_BATCH), missing)
+        shrink_list.shrink_inactive_list(reclaim, old, max(missing, MAX_LRU_BATCH), missing)
         if reclaim.scanned == before:
             deactivated = reclaim.deactivated
             shrink_list.shrink_active_list(reclaim, young, missing)
