@@ -55,7 +55,8 @@ def test_nodes_of_shadows_are_counted_until_there_are_too_many():
 
     assert counts[:-1] == sorted(counts[:-1])
     assert counts[0] > machine.totalram_pages // 2 // XA_CHUNK_SIZE
-    assert counts[-1] == sum(node.present_pages for node in machine.nodes) // 8
+    most = sum(node.present_pages for node in machine.nodes) // 8
+    assert most <= counts[-1] < most + 100
     machine.read_files(10, 10)
     machine.drop_caches(3)
     assert machine.global_page_state(Item.WORKINGSET_NODES) < 100

@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import psi, vmscan, wmark
+from vmfs.mm import psi, scan_count, vmscan, wmark
 from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
 from vmfs.mm.mmzone import Node, Zone
-from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
+from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -120,8 +120,10 @@ def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int
 
     The priority falls while a round finds too little to look at, or nothing to free.
     """
-    zones = Reclaim(machine, node, control).zones
-    least, progress, priority = want + _missing(zones, control.highest_zoneidx), 0, DEF_PRIORITY
+    reclaim, progress = Reclaim(machine, node, control), 0
+    zones = reclaim.zones
+    least = want + _missing(zones, control.highest_zoneidx)
+    priority = scan_count.first_priority(reclaim, min(least, _nr_to_reclaim(machine, zones, control)))
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
         reclaim = Reclaim(machine, node, control)
         target = _nr_to_reclaim(machine, zones, control)

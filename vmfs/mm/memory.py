@@ -52,11 +52,14 @@ def map_swapped(machine: Machine, zone: Zone, batch: Batch, *, in_fault: bool) -
         shadows = workingset.unknown_shadows(machine, batch.pages)
     else:
         shadows = batch.task.shadows.take_evenly(batch.pages)
-    oldest = lru_gen.swapin_list(machine, node)
+    oldest, left = lru_gen.swapin_list(machine, node), batch.pages
     for fate in workingset.refault(machine, node, shadows, file=False, in_fault=in_fault):
         some = lru.split(batch, fate.pages)
         some.workingset = fate.workingset
+        left -= some.pages
         lru.add(node, zone, Lru.ACTIVE_ANON if fate.active else oldest, some)
+    if left:  # these were still in the swap cache when the area went
+        lru.add(node, zone, oldest, batch)
 
 
 def count_reads(machine: Machine, pages: int) -> None:

@@ -16,6 +16,7 @@ from vmfs.mm.vmstat import Item
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
+EARLIER_ROUNDS = 3
 ITEMS = {
     Lru.INACTIVE_ANON: Item.NR_INACTIVE_ANON,
     Lru.ACTIVE_ANON: Item.NR_ACTIVE_ANON,
@@ -114,10 +115,14 @@ def inactive_is_low(node: Node, file: bool) -> bool:
     return inactive * ratio < active
 
 
-def priority_for(reclaim: Reclaim, target: int) -> int:
-    """The highest priority at which a round scans as much as is wanted, which reclaim comes down to."""
+def first_priority(reclaim: Reclaim, target: int) -> int:
+    """Where rounds begin: some before the one that scans as much as is wanted.
+
+    The kernel's begin at DEF_PRIORITY; what those before free is little.
+    """
     listed = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in ITEMS)
-    return min(max((listed // max(target, SWAP_CLUSTER_MAX)).bit_length() - 1, 0), DEF_PRIORITY)
+    enough = (listed // max(target, SWAP_CLUSTER_MAX)).bit_length() - 1
+    return min(max(enough, 0) + EARLIER_ROUNDS, DEF_PRIORITY)
 
 
 def lru_note_cost(machine: Machine, node: Node, file: bool, nr_io: int, nr_rotated: int = 0) -> None:

@@ -68,12 +68,12 @@ def _shrink_zone_list(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most
     machine, node, file = reclaim.machine, reclaim.node, scan_count.is_file(which)
     gone, written, kept = _isolate(reclaim, zone, which, pages, most)
     nr_pageout = sum(batch.pages for batch in (*gone, *written) if batch.use in SWAPPED)
-    _stall(machine, reclaim.control, [*gone, *written])
     for batch in (*gone, *written):
         if batch.use in SWAPPED:
             _swap_out(machine, node, batch)
     if not swapfile.nr_swap_pages(machine):  # nobody will look again: the lists are not scanned without slots
         gone, written = [*gone, *written], []
+    _stall(machine, reclaim.control, gone, nr_pageout)
     for batch in gone:
         _reclaim_batch(machine, node, zone, batch)
     for batch in reversed(written):
@@ -149,13 +149,13 @@ def _keep(machine: Machine, node: Node, zone: Zone, which: Lru, batch: Batch) ->
     lru.add(node, zone, which, batch)
 
 
-def _stall(machine: Machine, control: ScanControl, batches: list[Batch]) -> None:
+def _stall(machine: Machine, control: ScanControl, gone: list[Batch], nr_pageout: int) -> None:
     """psi_memstall_enter(): who reclaims waits, also for what it writes; kswapd is told from the others."""
     who = psi.KSWAPD if control.kswapd else None
-    written = sum(batch.pages if batch.use in SWAPPED else batch.dirty for batch in batches)
-    nanosecs = sum(batch.pages for batch in batches) * psi.RECLAIM_NANOSECS
+    nr_pageout += sum(batch.dirty for batch in gone if batch.use not in SWAPPED)
+    nanosecs = sum(batch.pages for batch in gone) * psi.RECLAIM_NANOSECS
     psi.stall(machine, nanosecs, psi.MEMORY, who=who)
-    psi.stall(machine, written * psi.DISK_NANOSECS, psi.MEMORY, psi.IO, who=who)
+    psi.stall(machine, nr_pageout * psi.DISK_NANOSECS, psi.MEMORY, psi.IO, who=who)
 
 
 def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:

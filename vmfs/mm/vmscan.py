@@ -11,7 +11,7 @@ from vmfs.mm import lru, lru_gen, page_alloc, scan_count, shrink_list, shrinker,
 from vmfs.mm.ctrl_pos import MAX_LRU_BATCH
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
-from vmfs.mm.scan_control import DEF_PRIORITY, MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
+from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
 from vmfs.mm.scan_count import ScanBalance
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 RECLAIM_DISTANCE = 30
-EARLIER_ROUNDS = 3
 LOOKS = 3  # at a page until it is free: in use, written, gone
 INACTIVE = (Lru.INACTIVE_ANON, Lru.INACTIVE_FILE)
 RECLAIM_ZONE, RECLAIM_WRITE, RECLAIM_UNMAP = 1, 2, 4
@@ -125,13 +124,9 @@ def reclaim_node(machine: Machine, node: Node, pages: int, swappiness: int | Non
 
 
 def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int) -> int:
-    """Rounds over a node's lists and slab caches until `target` pages are freed; returns how many were.
-
-    They begin some priorities above that at which one is enough; what the kernel's still earlier ones
-    free is little.
-    """
+    """Rounds over a node's lists and slab caches until `target` pages are freed; returns how many were."""
     reclaim = Reclaim(machine, node, control)
-    priority = min(scan_count.priority_for(reclaim, target) + EARLIER_ROUNDS, DEF_PRIORITY)
+    priority = scan_count.first_priority(reclaim, target)
     vain = 0
     while reclaim.freed < target and vain < LOOKS:
         before = reclaim.progress
