@@ -143,16 +143,39 @@ def test_nothing_is_due_while_nothing_is_swapped_out():
     assert machine.event(Item.PGMAJFAULT) == 0
 
 
-def test_where_there_is_no_room_the_oom_killer_makes_some():
+def full():
+    """Two tasks that fill memory and nearly all of swap, and swap for ever."""
     machine = small_machine(nodes=1)
     machine.swapon(HALF, "/swap")
-    machine.start("first", anon=NODE_PAGES, touch=NODE_PAGES / 4)
-    machine.start("filler", anon=HALF - 12_000, touch=NODE_PAGES / 4)
-    for _ in range(30):
+    tasks = [machine.start("first", anon=NODE_PAGES, touch=NODE_PAGES / 4)]
+    tasks.append(machine.start("second", anon=HALF - 4000, touch=NODE_PAGES / 4))
+    return machine, tasks
+
+
+def test_what_is_read_from_swap_makes_room_there():
+    machine, tasks = full()
+    for _ in range(5):
         machine.tick(1)
         check(machine)
 
-    assert machine.event(Item.PSWPIN) > 0
+    assert machine.event(Item.OOM_KILL) == 0
+    assert machine.event(Item.PSWPIN) > HALF // 2
+    assert sum(task.anon + task.swap for task in tasks) == NODE_PAGES + HALF - 4000
+
+
+def test_where_there_is_no_room_the_oom_killer_makes_some():
+    machine, (first, second) = full()
+    machine.set_sysctl("min_free_kbytes", NODE_PAGES)  # a quarter of memory is not to be used any more
+    machine.tick(1)
+
+    assert machine.event(Item.OOM_KILL) == 1
+    assert list(machine.tasks.values()) == [second]
+    assert "Killed process" in Tree(machine).read("/dev/kmsg")
+    check(machine)
+    read = machine.event(Item.PSWPIN)
+    machine.tick(5)
+    assert machine.event(Item.PSWPIN) > read
+    assert second.anon + second.swap == HALF - 4000
 
 
 @pytest.mark.parametrize("cut", [[4.0], [0.5] * 8, [3.3, 0.7]])

@@ -67,7 +67,7 @@ def test_who_takes_memory_faster_than_kswapd_swaps_reclaims_itself():
     task = machine.start("flood", anon=8 * NODE_PAGES)
     direct, background = total(machine, Item.PGSTEAL_DIRECT), total(machine, Item.PGSTEAL_KSWAPD)
     assert direct >= 32 * stalls(machine) > 0
-    assert 0.25 < direct / (direct + background) < 0.75  # as long as one waits the other gets on
+    assert 0.05 < direct / (direct + background) < 0.75  # as long as one waits the other gets on
     assert direct + background == total(machine, Item.PGSTEAL_ANON) + total(machine, Item.PGSTEAL_FILE)
     assert machine.psi.debts["memory"][task.pid] > 0
 
