@@ -164,7 +164,7 @@ def test_what_is_read_from_swap_makes_room_there():
 
 
 def test_where_there_is_no_room_the_oom_killer_makes_some():
-    machine, (first, second) = full()
+    machine, (_, second) = full()
     machine.set_sysctl("min_free_kbytes", NODE_PAGES)  # a quarter of memory is not to be used any more
     machine.tick(1)
 
