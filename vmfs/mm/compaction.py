@@ -13,18 +13,13 @@ import numpy as np
 from vmfs.mm import pcp_free, psi, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Batch, Lru
-from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Node, Zone
+from vmfs.mm.mmzone import MigrateType, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
-SCANNED = (
-    (Item.COMPACT_MIGRATE_SCANNED, Item.COMPACT_DAEMON_MIGRATE_SCANNED),
-    (Item.COMPACT_FREE_SCANNED, Item.COMPACT_DAEMON_FREE_SCANNED),
-)
-PROACTIVE_SECONDS = 32  # 1 << COMPACT_MAX_DEFER_SHIFT checks of 500 ms
 
 
 def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
@@ -158,52 +153,3 @@ def _empty(zone: Zone, batches: list[Batch], ranges: Extents, inside: Extents) -
         target, _ = zone.free_area.alloc(0, moving, MigrateType.MOVABLE)
         _move(batches, ranges.coalesced().minus(inside.coalesced()), target)
     return ranges
-
-
-# -- kcompactd ---------------------------------------------------------------------------------
-
-
-def proactive_due(machine: Machine) -> int | None:
-    """When kcompactd looks at fragmentation next: not while free memory is what it was last time.
-
-    The kernel looks twice a second and, where compaction did not help, every 32 seconds; here it is
-    always the latter.
-    """
-    if not machine.sysctl.compaction_proactiveness or machine.compacted_at == _free(machine):
-        return None
-    return (machine.clock.microsecs // 1_000_000 // PROACTIVE_SECONDS + 1) * PROACTIVE_SECONDS
-
-
-def _free(machine: Machine) -> tuple[int, ...]:
-    return tuple([zone.free_pages for node in machine.nodes for zone in node.zones])
-
-
-def kcompactd(machine: Machine) -> None:
-    """proactive_compact_node() on the nodes that are too fragmented.
-
-    The kernel stops at the lower mark, 10 per cent below; here the zones are compacted whole.
-    """
-    high = min(max(100 - machine.sysctl.compaction_proactiveness, 5) + 10, 100)
-    for node in machine.nodes:
-        if fragmentation_score_node(machine, node) > high:
-            before = [machine.event(scanned) for scanned, _ in SCANNED]
-            for zone in node.zones:
-                if zone.populated:
-                    compact_zone(machine, zone, whole=True)
-            for (scanned, by_kcompactd), then in zip(SCANNED, before, strict=True):
-                machine.count_event(by_kcompactd, machine.event(scanned) - then)
-            machine.touch()
-    machine.compacted_at = _free(machine)
-
-
-def fragmentation_score_node(machine: Machine, node: Node) -> int:
-    """Per cent of the node's free memory that is not in huge pages, the zones weighed by their size."""
-    order = machine.kernel.hpage_pmd_order
-    present = node.present_pages + 1
-    return sum(z.present_pages * extfrag_for_order(z, order) // present for z in node.zones if z.populated)
-
-
-def extfrag_for_order(zone: Zone, order: int) -> int:
-    """mm/vmstat.c: per cent of the free pages that are in smaller blocks."""
-    suitable = sum(zone.free_area.nr_free(o) << o for o in range(order, NR_PAGE_ORDERS))
-    return (zone.free_pages - suitable) * 100 // zone.free_pages if zone.free_pages else 0

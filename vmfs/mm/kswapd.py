@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import psi, scan_count, vmscan, wmark
+from vmfs.mm import kcompactd, psi, scan_count, vmscan, wmark
 from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
@@ -41,8 +41,10 @@ def _missing(zones: Iterable[Zone], highest_zoneidx: int) -> int:
     return max(min((_deficit(zone, highest_zoneidx) for zone in zones), default=0), 0)
 
 
-def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int, want: int) -> None:
-    """wake_all_kswapds() for an allocation of `want` pages from any of the nodes.
+def wakeup_kswapds(
+    machine: Machine, nodes: Iterable[Node], highest_zoneidx: int, want: int, order: int
+) -> None:
+    """wake_all_kswapds() for an allocation of `want` pages, in blocks of `order`, from any of the nodes.
 
     They run side by side: where files go first, the page cache of all goes before anything of one is
     swapped out. A kswapd that lags behind has not got to it yet.
@@ -57,14 +59,14 @@ def wakeup_kswapds(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int
             missing = _missing(node.zones, highest_zoneidx)
             want -= max(vmscan.shrink_node(machine, node, trim, want + missing) - missing, 0)
     for node in awake:
-        wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)))
+        wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)), order)
 
 
-def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0) -> None:
+def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, order: int = 0) -> None:
     """Run the node's kswapd until it is balanced or finds nothing.
 
     `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
-    much in the meantime.
+    much in the meantime. For a larger `order`, or after a boost, kcompactd goes on with what was freed.
     """
     boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
@@ -80,6 +82,8 @@ def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int 
         _run(machine, node, control, want)
     for zone, boost in boosts.items():
         zone.watermark_boost -= min(zone.watermark_boost, boost)
+    order = machine.kernel.pageblock_order if boosts else order
+    kcompactd.wakeup_kcompactd(machine, node, order, highest_zoneidx)
 
 
 def _run(machine: Machine, node: Node, control: ScanControl, want: int) -> None:

@@ -84,6 +84,8 @@ class Zone:
     lruvec: LruVec
     watermark: Watermark = field(default_factory=Watermark)
     watermark_boost: int = 0
+    compact_considered: int = 0
+    compact_defer_shift: int = 0
     lowmem_reserve: tuple[int, ...] = ()
     pageset_batch: int = 1
     pageset_high_min: int = 0

@@ -106,7 +106,7 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None], freed
     want = request.count << request.order
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
     nodes = dict.fromkeys(machine.node(zone.nid) for zone in short)
-    kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want)
+    kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want, request.order)
     woken.update(nodes)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)

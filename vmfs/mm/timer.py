@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from vmfs.mm import accesses, compaction, growth, khugepaged, kswapd, oom_kill, pcp_drain, writeback
+from vmfs.mm import accesses, growth, kcompactd, khugepaged, kswapd, oom_kill, pcp_drain, writeback
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -38,7 +38,7 @@ TIMERS = (
     Timer(writeback.due, writeback.wb_workfn),
     Timer(_every_second(kswapd.kswapd_is_behind), kswapd.recheck),
     Timer(_every_second(pcp_drain.is_due), pcp_drain.refresh_cpu_vm_stats),
-    Timer(compaction.proactive_due, compaction.kcompactd),
+    Timer(kcompactd.proactive_due, kcompactd.proactive_compact),
     Timer(khugepaged.due, khugepaged.khugepaged_do_scan),
     Timer(_every_second(oom_kill.is_starved), oom_kill.starve),
     Timer(oom_kill.reaper_due, oom_kill.oom_reaper),
