@@ -43,6 +43,7 @@ class Chain:
     tree: Tree
     swap: str
     tasks: list[str] = field(default_factory=list)
+    ends_at: int = 0  # pages with which a task of this step ended by itself
 
     def control(self, line: str) -> None:
         control.run(self.tree, line)
@@ -62,7 +63,11 @@ class Chain:
             self.control(f"stop {self.tasks.pop()}")
 
     def run_out_of_memory(self) -> None:
-        """The OOM killer ends the task, and the control line says so."""
+        """The OOM killer ends the task, and the control line says so, unless it ended before that."""
+        if self.ends_at:
+            self.start(f"anon={self.ends_at << 2}K")
+            self.exit()
+            return
         with suppress(OSError):
             self.start("anon=99%")
 
@@ -127,6 +132,7 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
     kernel_before, ours_before = _counts(_captured(start)), _counts(chain.tree.read)
     for step in steps:
         try:
+            chain.ends_at = 0 if _killed(step) else _faults(step)
             for action in recordings.actions(step):
                 _act(chain, action)
             if step.name.startswith(PRESSURE) and _input(step) >= ONE_BIG_FILE_PAGES:
@@ -142,9 +148,25 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
 
 def _input(step: Path) -> int:
     """Pages that were read in a step, from disk or for the second time."""
+    rose = _rose(step)
+    return max(rose["pgactivate"], rose["pgpgin"] // 4)
+
+
+def _killed(step: Path) -> bool:
+    """Whether a task was killed for its memory in a step."""
+    return _rose(step)["oom_kill"] > 0
+
+
+def _faults(step: Path) -> int:
+    """About the pages that a task touched which maps and touches memory and then ends, by a SIGSEGV say."""
+    return _rose(step)["pgfault"]
+
+
+def _rose(step: Path) -> dict[str, int]:
+    """The events of a step."""
     before = next(s for s in recordings.steps(step.parent) if s.name[:2] == f"{int(step.name[:2]) - 1:02}")
     old, new = (_events(_captured(s)) for s in (before, step))
-    return max(new["pgactivate"] - old["pgactivate"], (new["pgpgin"] - old["pgpgin"]) // 4)
+    return {name: count - old[name] for name, count in new.items()}
 
 
 def _events(read: Callable[[str], str]) -> dict[str, int]:

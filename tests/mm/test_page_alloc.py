@@ -3,6 +3,7 @@
 from tests.small_machine import NODE_PAGES, small_machine
 from vmfs.mm import page_alloc, wmark
 from vmfs.mm.check import check
+from vmfs.mm.mmzone import MigrateType
 
 
 def normal(machine):
@@ -14,9 +15,10 @@ def test_pages_on_a_per_cpu_list_are_taken_in_one_go(monkeypatch):
     machine.set_sysctl("min_free_kbytes", 16384)
     zone, cpu = normal(machine), machine.cpu_of(0)
     machine.read_files(zone.free_pages - wmark.low_wmark_pages(zone) - 1)
-    zone.pageset.put(cpu, zone.free_area.alloc(0, 1000, page_alloc.MigrateType.MOVABLE)[0])
+    movable = MigrateType.MOVABLE
+    zone.pageset.put(cpu, zone.free_area.alloc(0, 1000, movable)[0], movable)
     zone.watermark = zone.watermark._replace(min=zone.free_pages - 1, low=zone.free_pages - 1)
-    held = zone.pageset.held(cpu, 0)
+    held = zone.pageset.held(cpu, movable)
     asked = []
     real = page_alloc.rmqueue
     monkeypatch.setattr(page_alloc, "rmqueue", lambda *args: asked.append(args) or real(*args))
@@ -24,7 +26,7 @@ def test_pages_on_a_per_cpu_list_are_taken_in_one_go(monkeypatch):
 
     assert held >= 1000
     assert len(asked) < 10
-    assert zone.pageset.held(cpu, 0) < held // 4
+    assert zone.pageset.held(cpu, movable) < held // 4
     check(machine)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
+from vmfs.kernel import Arch
 from vmfs.mm.check import check
 from vmfs.mm.mmzone import MigrateType
 
@@ -37,6 +38,17 @@ def test_who_exits_empties_the_list_of_its_kernel_pages(release):
     zone = normal(machine)
 
     assert zone.pageset.count(task.cpu) <= zone.pageset_batch
+    check(machine)
+
+
+def test_without_a_large_block_to_free_last_the_list_stays_full():
+    machine = small_machine((6, 1), Arch.I386, min_free_kbytes=16384)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    task = machine.start("gone", anon=NODE_PAGES // 2)
+    machine.stop(task)
+    zone = normal(machine)
+
+    assert zone.pageset.count(task.cpu) >= zone.pageset_high_min - 32 * zone.pageset_batch
     check(machine)
 
 
@@ -80,7 +92,7 @@ def test_lists_are_short_while_their_zone_is_reclaimed():
     machine.read_files(2 * NODE_PAGES)
     zone = normal(machine)
 
-    assert all(zone.pageset.count(cpu) <= 4 * zone.pageset_batch for cpu in zone.pageset.small)
+    assert all(zone.pageset.count(cpu) <= 4 * zone.pageset_batch for cpu in zone.pageset.lists)
 
 
 def test_tasks_run_beside_who_starts_them_and_beside_each_other():
@@ -89,4 +101,4 @@ def test_tasks_run_beside_who_starts_them_and_beside_each_other():
     tasks = [machine.start(name, anon=1000) for name in "abc"]
 
     assert [task.cpu for task in tasks] == [1, 2, 0]
-    assert normal(machine).pageset.small.keys() >= {1, 2}
+    assert normal(machine).pageset.lists.keys() >= {1, 2}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from vmfs.kernel import Kernel
+from vmfs.mm import pcp_free
 from vmfs.mm.buddy import Buddy
 from vmfs.mm.extents import Extents, distinct
 from vmfs.mm.hugetlb import Hstate
@@ -51,9 +52,28 @@ class _Zones:
     def take(self, zone: Zone, pages: int) -> Extents:
         """From one zone, for those whose pages can move: between free blocks, as far as there are such."""
         self.used[zone], taken = self.used[zone].take(self.used[zone].pages - pages)
-        if taken.pages < pages:
-            raise LayoutError(f"node {zone.nid}, zone {zone.name}: more pages in use than it manages")
+        self._check(zone, taken.pages, pages)
         return taken
+
+    def _check(self, zone: Zone, found: int, pages: int) -> None:
+        if found < pages:
+            raise LayoutError(f"node {zone.nid}, zone {zone.name}: more pages in use than it manages")
+
+    def listed(self, zone: Zone, pages: int) -> tuple[Extents, Extents]:
+        """For the per-cpu lists, from what LRU pages leave: of other page blocks, and of movable ones.
+
+        The kernel's own pages are in the other blocks first; what is too much for them is on the lists.
+        Huge pages among these are not told from small ones.
+        """
+        used = self.used[zone]
+        pieces = used.chopped(1 << zone.buddy.pageblock_order)
+        is_movable = zone.buddy.types_of(pieces.start) == MigrateType.MOVABLE
+        _, typed = pieces.select(~is_movable).take(used.pages - pages)
+        movable = pieces.select(is_movable)
+        _, movable = movable.take(movable.pages - (pages - typed.pages))
+        self.used[zone] = used.minus(Extents.concat([typed, movable]).coalesced())
+        self._check(zone, typed.pages + movable.pages, pages)
+        return typed, movable
 
     def spread(self, pages: int) -> list[tuple[Zone, Extents]]:
         """From the node's zones, highest first, as the zonelist goes."""
@@ -113,8 +133,10 @@ def _managed(buddy: Buddy, state: ZoneState, present: Extents) -> Extents:
     """Of the present frames in use those that are managed: not the kernel's image or the memory map."""
     reserved = state.present - state.managed
     if reserved_first(state):
-        return _scattered_last(buddy, present).take(reserved)[1]
-    return _scattered_last(buddy, present.take(present.pages - reserved)[0])
+        managed = _scattered_last(buddy, present).take(reserved)[1]
+    else:
+        managed = _scattered_last(buddy, present.take(present.pages - reserved)[0])
+    return _movable_last(buddy, managed)
 
 
 def _scattered_last(buddy: Buddy, used: Extents) -> Extents:
@@ -126,6 +148,13 @@ def _scattered_last(buddy: Buddy, used: Extents) -> Extents:
     partial = distinct(buddy.small_free().chopped(size).start // size)
     last = np.isin(pieces.start // size, partial) & (buddy.types_of(pieces.start) == MigrateType.MOVABLE)
     return Extents.concat([pieces.select(~last).coalesced(), pieces.select(last).coalesced()])
+
+
+def _movable_last(buddy: Buddy, used: Extents) -> Extents:
+    """Pages that can move are looked for in movable page blocks, the kernel's own in others."""
+    pieces = used.chopped(1 << buddy.pageblock_order)
+    others = pieces.select(buddy.types_of(pieces.start) != MigrateType.MOVABLE).coalesced()
+    return Extents.concat([others, used.minus(others)])
 
 
 def build_node(kernel: Kernel, state: NodeState, hstates: list[Hstate], pools: list[HugePageState]) -> Node:
@@ -149,12 +178,21 @@ def build_node(kernel: Kernel, state: NodeState, hstates: list[Hstate], pools: l
 
 
 def _own_zone_pages(zones: _Zones, node: Node, zone: Zone, state: ZoneState) -> None:
-    """Per-cpu lists and the lists of reclaim, as far as the node's counters say what is on them."""
+    """The lists of reclaim, as far as the node's counters say what is on them, and the per-cpu lists."""
     if not zone.populated:
         return
+    _fill_lru(zones, node, zone)
+    left = sum(state.pcp_count.values())
+    typed, movable = zones.listed(zone, left)
     for cpu, pages in state.pcp_count.items():
-        if pages:
-            zone.pageset.put(cpu, zones.take(zone, pages))
+        share = typed.pages * pages // max(left, 1)
+        mine, typed = typed.take(share)
+        more, movable = movable.take(pages - share)
+        pcp_free.put(zone, cpu, Extents.concat([mine, more]))
+        left -= pages
+
+
+def _fill_lru(zones: _Zones, node: Node, zone: Zone) -> None:
     left = {
         Use.SHMEM: node.page_state(Item.NR_SHMEM),
         Use.ANON: node.page_state(Item.NR_ANON_PAGES),

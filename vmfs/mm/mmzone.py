@@ -23,6 +23,7 @@ PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 MAX_PAGE_ORDER = 10
 NR_PAGE_ORDERS = 11
+MIGRATE_PCPTYPES = 3  # the first of the types below, which have per-cpu lists
 
 
 class MigrateType(IntEnum):

@@ -7,7 +7,7 @@ reclaims. kswapd runs at once, where the kernel would run it beside the caller.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ from vmfs.kernel import Feature
 from vmfs.mm import compaction, gfp, kswapd, pcp_free, vmscan, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import MigrateType, Node, Zone
+from vmfs.mm.pcp import order_to_pindex
+from vmfs.mm.scan_control import SWAP_CLUSTER_MAX
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
@@ -50,6 +52,10 @@ class Request:
     may_oom: bool = True
     cpu_nid: int | None = None
     gfp_mask: int = gfp.GFP_KERNEL
+
+    @property
+    def pages(self) -> int:
+        return self.count << self.order
 
 
 def gfp_kernel(machine: Machine, nid: int, count: int, order: int = 0, reclaimable: bool = False) -> Request:
@@ -103,30 +109,56 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None], freed
     part of all that was freed since.
     """
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
-    want = request.count << request.order
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
     nodes = dict.fromkeys(machine.node(zone.nid) for zone in short)
-    kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want, request.order)
+    _wake_all_kswapds(machine, request, zones, nodes)
     woken.update(nodes)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got and request.order:
         got = _direct_compact(machine, request, zones)
     if not got and short:
-        vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, want)
+        vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, request.pages)
         if machine.event(Item.PGFREE) > freed:
             got = _after_reclaim(machine, request, zones)
     return got
 
 
+def _wake_all_kswapds(machine: Machine, request: Request, zones: list[Zone], nodes: Iterable[Node]) -> None:
+    """wake_all_kswapds(). Some of what they free would have been freed by who allocates a large block.
+
+    Who does that drains the per-cpu lists: see _after_reclaim().
+    """
+    before = _unused_pages(zones)
+    kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, request.pages, request.order)
+    if _is_large(request) and _unused_pages(zones) > before:
+        _drain_all_pages(zones)
+
+
+def _unused_pages(zones: list[Zone]) -> int:
+    return sum(zone.free_pages + zone.pageset.total for zone in zones)
+
+
 def _after_reclaim(machine: Machine, request: Request, zones: list[Zone]) -> Parts:
-    """__alloc_pages_direct_reclaim(): what was freed may all lie on per-cpu lists, which are drained then."""
-    got = _from_freelists(machine, request, wmark.min_wmark_pages)
+    """__alloc_pages_direct_reclaim(): what was freed may all lie on per-cpu lists, which are drained then.
+
+    So they are for a large block, of which what a call frees is only a part.
+    """
+    got = [] if _is_large(request) else _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got:
-        for zone in zones:
-            drain_zone_pages(zone)
+        _drain_all_pages(zones)
         got = _from_freelists(machine, request, wmark.min_wmark_pages)
     return got
+
+
+def _is_large(request: Request) -> bool:
+    """Whether one call of direct reclaim frees less than a block."""
+    return 1 << request.order > SWAP_CLUSTER_MAX
+
+
+def _drain_all_pages(zones: list[Zone]) -> None:
+    for zone in zones:
+        drain_zone_pages(zone)
 
 
 def _direct_compact(machine: Machine, request: Request, zones: list[Zone]) -> Parts:
@@ -165,7 +197,7 @@ def _above_watermark(machine: Machine, zone: Zone, request: Request, mark: Mark)
     spare = zone.free_pages - mark(zone) - zone.lowmem_reserve[request.highest_zoneidx]
     above = max(-(-(spare - (1 << order) + 1) >> order), 0)
     if above and pcp_allowed_order(machine, order):
-        above += zone.pageset.held(machine.cpu_of(request.nid), order) >> order
+        above += zone.pageset.held(machine.cpu_of(request.nid), _pindex(request)) >> order
     return above
 
 
@@ -199,18 +231,21 @@ def rmqueue(machine: Machine, zone: Zone, preferred: Zone, request: Request) -> 
 
 
 def _rmqueue_pcplist(machine: Machine, zone: Zone, request: Request) -> Extents:
-    """What the list lacks comes in batches, of two huge pages or of many small ones."""
-    cpu, order = machine.cpu_of(request.nid), request.order
-    held = zone.pageset.take(cpu, request.count << order, order)
+    """What the list of the type lacks comes in batches, of two huge pages or of many small ones."""
+    cpu, order, pindex = machine.cpu_of(request.nid), request.order, _pindex(request)
+    held = zone.pageset.take(cpu, request.count << order, pindex)
     need = request.count - (held.pages >> order)
     if not need:
         return held
     batch = 2 if order else zone.pageset_batch
     asked = min(-(-need // batch) * batch, max(zone.free_pages >> order, need))
     fresh, spare = _rmqueue_buddy(machine, zone, request, asked).take(need << order)
-    if spare.pages:
-        zone.pageset.put(cpu, spare, order)
+    zone.pageset.put(cpu, spare, pindex)
     return Extents.concat([held, fresh])
+
+
+def _pindex(request: Request) -> int:
+    return order_to_pindex(request.migratetype, request.order)
 
 
 def _rmqueue_buddy(machine: Machine, zone: Zone, request: Request, count: int) -> Extents:
@@ -258,16 +293,22 @@ def free_pages(
         return
     machine.count_event(Item.PGFREE, extents.pages)
     if pcp_allowed_order(machine, order):
-        high, cpu = zone.pageset_high_min, machine.cpu_of(zone.nid)
-        cpus = machine.node(zone.nid).cpus or machine.hardware.online_cpus
+        cpu, high = machine.cpu_of(zone.nid), zone.pageset_high_min
         if reclaim and machine.kernel.has(Feature.ZONE_RECLAIM_ACTIVE):
             high = min(4 * zone.pageset_batch, high)
-            pcp_free.shorten(machine, zone, cpus, high)
+            others = _cpus_reached(machine, zone, cpu, extents.pages)
+            pcp_free.shorten(machine, zone, others, high, extents.pages)
         elif reclaim:
-            cpu = cpus[-1]
+            cpu = (machine.node(zone.nid).cpus or machine.hardware.online_cpus)[-1]
         pcp_free.free_unref(machine, zone, cpu, extents, high, order)
     else:
         zone.free_area.free(extents)
+
+
+def _cpus_reached(machine: Machine, zone: Zone, cpu: int, pages: int) -> list[int]:
+    """Other CPUs with lists, to which reclaim gets that frees so many: SWAP_CLUSTER_MAX on each at least."""
+    others = {*(machine.node(zone.nid).cpus or machine.hardware.online_cpus)} - {cpu}
+    return sorted(zone.pageset.lists.keys() & others)[: (pages - 1) // SWAP_CLUSTER_MAX]
 
 
 def free_by_zone(machine: Machine, parts: Parts, order: int = 0) -> None:

@@ -15,7 +15,7 @@ EXPIRE_SECONDS = 3
 
 def _remote(machine: Machine) -> Iterator[tuple[Zone, int]]:
     for node, zone in machine.zones():
-        for cpu in zone.pageset.small:
+        for cpu in zone.pageset.lists:
             if cpu not in node.cpus:
                 yield zone, cpu
 
@@ -32,5 +32,6 @@ def refresh_cpu_vm_stats(machine: Machine) -> None:
         if left:
             zone.pageset.expire[cpu] = left
         else:
-            zone.free_area.free(zone.pageset.take(cpu, zone.pageset_batch))
+            order = machine.kernel.hpage_pmd_order
+            zone.free_area.free(zone.pageset.take_oldest(cpu, zone.pageset_batch, huge_order=order))
             machine.touch()

@@ -13,7 +13,7 @@ from vmfs.mm.current import Current
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
 from vmfs.mm.lru import Batch, Lru, Use
-from vmfs.mm.mmzone import Zone
+from vmfs.mm.mmzone import MIGRATE_PCPTYPES, Zone
 from vmfs.mm.pgtable import NO_TABLES, Tables
 from vmfs.mm.shadow import Shadows
 from vmfs.mm.vmstat import Item
@@ -312,7 +312,9 @@ def _free_last(machine: Machine, task: Task, freed: Counter[Zone]) -> None:
     """A task's last block is larger than a page: after a long row of frees its CPU's list goes with it."""
     zone = zonelist(machine, task.nid, machine.zone_index("Normal"))[0]
     if machine.kernel.has(Feature.PCP_FREE_HIGH_AT_EXIT) and freed[zone] > zone.pageset_high_min:
-        zone.free_area.free(zone.pageset.take(task.cpu, zone.pageset.held(task.cpu, 0)))
+        for pindex in range(MIGRATE_PCPTYPES):
+            held = zone.pageset.held(task.cpu, pindex)
+            zone.free_area.free(zone.pageset.take(task.cpu, held, pindex))
 
 
 def _exit_mm(machine: Machine, task: Task) -> Counter[Zone]:

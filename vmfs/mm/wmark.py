@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import pageset
-from vmfs.mm.mmzone import PAGE_SHIFT, Node, Watermark, Zone
+from vmfs.mm.mmzone import MIGRATE_PCPTYPES, PAGE_SHIFT, Node, Watermark, Zone
 from vmfs.mm.printk import Level
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ Mark = Callable[[Zone], int]
 KBYTES_SHIFT = PAGE_SHIFT - 10
 MIN_FREE_KBYTES_RANGE = (128, 262144)
 HIGHMEM_MIN_RANGE = (32, 128)  # pages: SWAP_CLUSTER_MAX and 128
-MIGRATE_PCPTYPES = 3
 
 
 def min_wmark_pages(zone: Zone) -> int:
