@@ -62,11 +62,14 @@ def wakeup_kswapds(
         wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)), order)
 
 
-def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, order: int = 0) -> None:
+def wakeup_kswapd(
+    machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, order: int = 0, *, awake: bool = False
+) -> None:
     """Run the node's kswapd until it is balanced or finds nothing.
 
     `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
     much in the meantime. For a larger `order`, or after a boost, kcompactd goes on with what was freed.
+    When it is `awake` it has run all the time, and goes on with rounds as large as they get.
     """
     boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
@@ -79,21 +82,21 @@ def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int 
         vmscan.shrink_node(machine, node, boosted, sum(boosts.values()))
         _try_to_sleep(machine, node, highest_zoneidx)
     else:
-        _run(machine, node, control, want)
+        _run(machine, node, control, want, awake)
     for zone, boost in boosts.items():
         zone.watermark_boost -= min(zone.watermark_boost, boost)
     order = machine.kernel.pageblock_order if boosts else order
     kcompactd.wakeup_kcompactd(machine, node, order, highest_zoneidx)
 
 
-def _run(machine: Machine, node: Node, control: ScanControl, want: int) -> None:
+def _run(machine: Machine, node: Node, control: ScanControl, want: int, awake: bool) -> None:
     """kswapd(): as it is not balanced, it runs again at once, until it may sleep or has run in vain.
 
     What it has not done after some runs is left to the next wake-up.
     """
     for _ in range(MOST_RUNS):
         _count_run(machine, node)
-        progress = _balance_pgdat(machine, node, control, want)
+        progress = _balance_pgdat(machine, node, control, want, awake)
         node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
         if _try_to_sleep(machine, node, control.highest_zoneidx) or not progress:
             return
@@ -119,7 +122,7 @@ def _try_to_sleep(machine: Machine, node: Node, highest_zoneidx: int) -> bool:
     return False
 
 
-def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int) -> int:
+def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int, awake: bool) -> int:
     """Rounds until what is missing is freed, and what the waker takes meanwhile; returns the pages freed.
 
     The priority falls while a round finds too little to look at, or nothing to free.
@@ -127,7 +130,9 @@ def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int
     reclaim, progress = Reclaim(machine, node, control), 0
     zones = reclaim.zones
     least = want + _missing(zones, control.highest_zoneidx)
-    priority = scan_count.first_priority(reclaim, min(least, _nr_to_reclaim(machine, zones, control)))
+    most = _nr_to_reclaim(machine, zones, control)
+    earlier = 0 if awake else scan_count.EARLIER_ROUNDS
+    priority = scan_count.first_priority(reclaim, most if awake else min(least, most), earlier)
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
         reclaim = Reclaim(machine, node, control)
         target = _nr_to_reclaim(machine, zones, control)
