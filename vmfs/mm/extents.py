@@ -55,7 +55,9 @@ class Extents(NamedTuple):
 
     @property
     def pages(self) -> int:
-        return int(self.length.sum())
+        if len(self.length) == 1:  # most are, and a sum of an array takes ten times as long
+            return int(self.length[0])
+        return int(np.add.reduce(self.length))
 
     @property
     def end(self) -> Pfns:

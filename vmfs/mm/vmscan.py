@@ -208,10 +208,11 @@ def _evict(reclaim: Reclaim, old: Lru, young: Lru, target: int) -> None:
     """evict_folios() until the target is freed; young ones age where there are no old ones left."""
     listed = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in (old, young))
     last = reclaim.scanned + LOOKS * listed
+    batch = 0 if scan_count.is_file(old) else MAX_LRU_BATCH  # of those that are written first
     while reclaim.freed < target and reclaim.scanned < last:
         before = reclaim.scanned
         missing = target - reclaim.freed
-        shrink_list.shrink_inactive_list(reclaim, old, max(missing, MAX_LRU_BATCH), missing)
+        shrink_list.shrink_inactive_list(reclaim, old, max(missing, batch), missing)
         if reclaim.scanned == before:
             deactivated = reclaim.deactivated
             shrink_list.shrink_active_list(reclaim, young, missing)
