@@ -9,6 +9,7 @@ import ctypes
 import importlib
 import os
 import pkgutil
+import signal
 import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process of several threads gets no user namespace
@@ -19,6 +20,9 @@ FOR_TESTS = "vmfs.adapters.fakefs"
 
 
 def main() -> None:
+    # Who runs the tests in the background may ignore them.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     import_everything()
     uid, gid, *arguments = sys.argv[1:]
     if os.getuid() == 0 and int(uid):
