@@ -4,6 +4,7 @@ import cProfile
 import pstats
 import re
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from tests import recordings
 from vmfs import spec
 from vmfs.boot import boot
+from vmfs.boot.free_lists import SECTION
 from vmfs.capture.parse_meminfo import parse_meminfo
 from vmfs.capture.text import Text
-from vmfs.kernel import RELEASES
+from vmfs.kernel import RELEASES, Feature
 from vmfs.mm.machine import Machine
 from vmfs.mm.mmzone import MigrateType
+from vmfs.mm.slub import calculate_order, objects_per_slab
 from vmfs.tree import Tree
 
 MACHINES = sorted(path.stem for path in (Path(__file__).parent / "machines").glob("*.toml"))
@@ -283,3 +286,126 @@ def cost_of_boot(described):
     profile = cProfile.Profile()
     profile.runcall(boot, described)
     return pstats.Stats(profile).total_calls, peak
+
+
+def test_movablecore_is_taken_from_the_tops_of_the_nodes():
+    nodes = tuple(spec.NodeSpec(4 << 30, (cpu,)) for cpu in range(2))
+    plain = spec.load("article")
+    machine = boot(spec.Spec("box", plain.kernel, nodes, movablecore_bytes=2 << 30))
+    movable = [node.zones[3] for node in machine.nodes]
+    assert sum(zone.present for zone in movable) == pytest.approx((2 << 30) >> 12, abs=4096)
+    assert all(zone.start_pfn % 1024 == 0 for zone in movable)
+    normal_end = machine.nodes[1].zones[2].start_pfn + machine.nodes[1].zones[2].spanned
+    assert normal_end == movable[1].start_pfn
+
+
+def test_a_movable_node_is_left_alone_by_the_kernel():
+    machine = boot(spec.load("cxl"))
+    zone = machine.nodes[2].zones[3]
+    assert (zone.name, zone.present, zone.managed) == ("Movable", (128 << 30) >> 12, (128 << 30) >> 12)
+    assert not any(other.present for other in machine.nodes[2].zones[:3])
+
+
+def test_pools_of_the_command_line_come_out_of_free_memory():
+    plain = spec.load("article")
+    pool = spec.HugePages(pool={2048: 101, 1048576: 3})
+    without = boot(plain)
+    snapshot = boot(spec.Spec(plain.name, plain.kernel, plain.nodes, cpu=plain.cpu, hugepages=pool))
+    gigantic, huge = snapshot.hugepages
+    assert (gigantic.nr, huge.nr, huge.max_huge_pages) == ({0: 2, 1: 1}, {0: 51, 1: 50}, 101)
+    taken = [
+        sum(map(free_pages, a.zones)) - sum(map(free_pages, b.zones))
+        for a, b in zip(without.nodes, snapshot.nodes, strict=True)
+    ]
+    assert taken == [(2 << 18) + (51 << 9), (1 << 18) + (50 << 9)]
+    machine = Machine.from_snapshot(snapshot)
+    assert [hstate.nr_huge_pages for hstate in machine.hstates] == [3, 101]
+
+
+def test_swap_areas_without_a_priority_follow_each_other():
+    plain = spec.load("tiny")
+    swaps = tuple(
+        spec.SwapSpec(1 << 20, name, priority=p) for name, p in (("a", None), ("b", 7), ("c", None))
+    )
+    snapshot = boot(spec.Spec("box", plain.kernel, plain.nodes, swaps=swaps))
+    assert [(area.name, area.pages, area.priority) for area in snapshot.swaps] == [
+        ("a", 255, -2),
+        ("b", 255, 7),
+        ("c", 255, -3),
+    ]
+
+
+@pytest.mark.parametrize("cpus", [64, 2048])
+def test_a_kernel_that_does_not_fit_is_refused(cpus):
+    node = spec.NodeSpec(128 << 20, tuple(range(cpus)))
+    with pytest.raises(spec.SpecError, match=r"node 0: memory: too little .*; accepted: .*more"):
+        boot(spec.Spec("box", spec.load("tiny").kernel, (node,)))
+
+
+def test_small_nodes_take_a_small_share_of_the_kernel():
+    nodes = (spec.NodeSpec(256 << 20, (0, 1)), spec.NodeSpec(16 << 20, (2,)), spec.NodeSpec(1 << 20))
+    snapshot = boot(spec.Spec("box", spec.load("tiny").kernel, nodes))
+    held = [node.stat["nr_slab_unreclaimable"] for node in snapshot.nodes]
+    assert held == sorted(held, reverse=True)
+    Machine.from_snapshot(snapshot)
+
+
+def test_memory_that_the_kernel_cannot_address_is_left_out():
+    old = boot(spec.load("huge", kernel="5.10"))
+    new = boot(spec.load("huge", kernel="6.12"))
+    last = [snapshot.nodes[15].zones[2] for snapshot in (old, new)]
+    assert not old.kernel.has(Feature.MEMINFO_ZSWAP)
+    assert last[0].start_pfn + last[0].spanned == 1 << (46 - 12)
+    assert last[1].start_pfn + last[1].spanned == (64 << 40 >> 12) + ((1 << 30) >> 12)
+
+
+@pytest.mark.parametrize(
+    ("size", "cpus", "order", "objects"), [(96, 128, 0, 42), (192, 16, 1, 42), (512, 1, 0, 8)]
+)
+def test_the_order_of_slabs_grows_with_the_cpus(size, cpus, order, objects):
+    assert (calculate_order(size, cpus), objects_per_slab(size, order)) == (order, objects)
+
+
+def test_memory_is_counted_in_whole_sections_for_page_structs():
+    snapshot = boot(spec.load("article"))
+    assert snapshot.nr_memmap == (0, (32 << 30 >> 12) * 64 // 4096)
+    assert SECTION == 128 << 20 >> 12
+
+
+ODD = """
+kernel = "6.1"
+[[node]]
+memory = "2G"
+cpus = "0,2"
+distances = [10, 15]
+[[node]]
+memory = "3584M"
+cpus = "1"
+distances = [15, 10]
+"""
+"""A machine that was recorded with a third node: 2.5 GiB of it lie above 4 GiB."""
+
+
+def test_cores_of_a_socket_are_numbered_as_its_cpus_and_a_pci_window_starts_at_a_gibibyte(tmp_path):
+    (tmp_path / "odd.toml").write_text(ODD)
+    tree = Tree(Machine.from_snapshot(boot(spec.load(tmp_path / "odd.toml"))))
+    assert re.findall(r"^core id\s*: (\d+)$", tree.read("/proc/cpuinfo"), re.MULTILINE) == ["0", "1", "2"]
+    lines = tree.read("/proc/iomem").splitlines()
+    assert "100000000-19fffffff : System RAM" in lines
+    assert "1c0000000-23fffffff : PCI Bus 0000:00" in lines
+
+
+def test_a_larger_initrd_is_read_at_the_end_of_low_memory_and_free_after_boot():
+    plain = described("small-6.1")
+    large = replace(plain, initrd_bytes=(40 << 20) + 1)
+    small, booted = boot(plain), boot(large)
+
+    def managed(snapshot):
+        return sum(zone.managed for node in snapshot.nodes for zone in node.zones)
+
+    assert managed(booted) == managed(small)
+    text = "\n".join(line for _, _, line in booted.log)
+    assert f"Freeing initrd memory: {(40 << 10) + 4}K" in text
+    # Watermarks were set up before the initrd was given back: the other zone has the larger share.
+    (lowest, _, _), (before, _, _) = (zone_of(each, 0, "DMA32").watermark for each in (booted, small))
+    assert lowest < before
