@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from tests import recordings
@@ -43,7 +44,7 @@ class Chain:
     tree: Tree
     swap: str
     tasks: list[str] = field(default_factory=list)
-    ends_at: int = 0  # pages with which a task of this step ended by itself
+    ends_at: int = 0  # where nobody is killed in this step: the pages a task touches till it ends by itself
 
     def control(self, line: str) -> None:
         control.run(self.tree, line)
@@ -130,12 +131,13 @@ def compare(recording: Path) -> Agreement:
 def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
     chain = Chain(machine.of(start), _swap_name(steps[0].parent))
     kernel_before, ours_before = _counts(_captured(start)), _counts(chain.tree.read)
-    for step in steps:
+    for before, step in pairwise([start, *steps]):
+        rose = _rose(before, step)
         try:
-            chain.ends_at = 0 if _killed(step) else _faults(step)
+            chain.ends_at = 0 if rose["oom_kill"] else rose["pgfault"]
             for action in recordings.actions(step):
                 _act(chain, action)
-            if step.name.startswith(PRESSURE) and _input(step) >= ONE_BIG_FILE_PAGES:
+            if step.name.startswith(PRESSURE) and _input(rose) >= ONE_BIG_FILE_PAGES:
                 chain.read_one_big()
         except OSError as error:
             agreement.judge(step.name, "actions", "done", error.strerror, agree=False)
@@ -146,26 +148,14 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
         kernel_before, ours_before = kernel, ours
 
 
-def _input(step: Path) -> int:
+def _input(rose: dict[str, int]) -> int:
     """Pages that were read in a step, from disk or for the second time."""
-    rose = _rose(step)
     return max(rose["pgactivate"], rose["pgpgin"] // 4)
 
 
-def _killed(step: Path) -> bool:
-    """Whether a task was killed for its memory in a step."""
-    return _rose(step)["oom_kill"] > 0
-
-
-def _faults(step: Path) -> int:
-    """About the pages that a task touched which maps and touches memory and then ends, by a SIGSEGV say."""
-    return _rose(step)["pgfault"]
-
-
-def _rose(step: Path) -> dict[str, int]:
+def _rose(before: Path, step: Path) -> dict[str, int]:
     """The events of a step."""
-    before = next(s for s in recordings.steps(step.parent) if s.name[:2] == f"{int(step.name[:2]) - 1:02}")
-    old, new = (_events(_captured(s)) for s in (before, step))
+    old, new = (_events(_captured(each)) for each in (before, step))
     return {name: count - old[name] for name, count in new.items()}
 
 

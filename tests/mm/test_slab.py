@@ -3,9 +3,11 @@
 import pytest
 
 from vmfs import boot, spec
+from vmfs.mm import shrinker, vmscan, wmark
 from vmfs.mm.check import check
 from vmfs.mm.machine import Machine
 from vmfs.mm.page_alloc import OutOfMemory
+from vmfs.mm.scan_control import ScanControl
 from vmfs.mm.vmstat import Item
 
 
@@ -71,3 +73,44 @@ def test_inodes_that_take_their_pages_along_count_them():
     assert gone >= 10_000
     assert machine.event(Item.PGINODESTEAL) == gone
     assert machine.event(Item.KSWAPD_INODESTEAL) == 0
+
+
+@pytest.mark.parametrize("release", ["5.10", "6.1", "6.12", "7.2"])
+def test_node_reclaim_ends_where_slab_is_down_to_its_ratio(release):
+    machine = Machine.from_snapshot(boot.boot(spec.load("article", kernel=release)))
+    node = machine.nodes[0]
+    machine.read_files(100_000, 1_000_000, nid=0)
+    machine.set_sysctl("min_slab_ratio", 1)
+    machine.set_sysctl("zone_reclaim_mode", 1)
+    least = wmark.min_slab_pages(machine, node)
+    assert node.page_state(Item.NR_SLAB_RECLAIMABLE) > least * 3 // 2
+
+    machine.start("hog", anon=node.managed_pages, nid=0)
+    assert least * 9 // 10 < node.page_state(Item.NR_SLAB_RECLAIMABLE) <= least
+    check(machine)
+
+
+@pytest.mark.parametrize("pages", [100, 1000])
+def test_rounds_are_as_many_as_free_the_pages(pages):
+    machine = tiny()
+    node = machine.nodes[0]
+    machine.read_files(40_000, 40_000)
+    machine.drop_caches(1)
+    freed = shrinker.shrink_slab(machine, node, shrinker.rounds_for(machine, node, pages))
+
+    assert freed == pytest.approx(pages, rel=0.2)
+    check(machine)
+
+
+@pytest.mark.parametrize("release", ["6.1", "6.12"])
+def test_trimming_the_page_cache_leaves_slab_alone_once_it_is_gone(release):
+    machine = tiny(release)
+    node = machine.nodes[0]
+    machine.swapon(machine.totalram_pages, "/swap")
+    machine.read_files(40_000, 40_000)
+    machine.drop_caches(1)
+    before = node.page_state(Item.NR_SLAB_RECLAIMABLE)
+    control = ScanControl(machine.zone_index("Movable"), kswapd=True, trim_cache=True)
+    vmscan.shrink_node(machine, node, control, 10_000)
+
+    assert node.page_state(Item.NR_SLAB_RECLAIMABLE) > before * 9 // 10

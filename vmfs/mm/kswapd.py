@@ -140,6 +140,7 @@ def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int
         progress += reclaim.freed
         if reclaim.scanned < target or not reclaim.freed:
             priority -= 1
+    scan_count.snapshot_refaults(node)
     return progress
 
 

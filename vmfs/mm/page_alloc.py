@@ -79,12 +79,12 @@ def alloc_pages(machine: Machine, request: Request) -> Parts:
     Those who were woken for it get ahead when it has what it wants.
     """
     parts: Parts = []
-    left, freed = request.count, machine.event(Item.PGFREE)
+    left = request.count
     woken: dict[Node, None] = {}
     while left:
         got = _from_freelists(machine, replace(request, count=left), wmark.low_wmark_pages)
         if not got:
-            got = _slowpath(machine, replace(request, count=left), woken, freed)
+            got = _slowpath(machine, replace(request, count=left), woken)
         if not got:
             raise OutOfMemory(parts)
         parts += got
@@ -102,12 +102,8 @@ def portions(machine: Machine, pages: int) -> Iterator[int]:
         pages -= portion
 
 
-def _slowpath(machine: Machine, request: Request, woken: dict[Node, None], freed: int) -> Parts:
-    """__alloc_pages_slowpath(): kswapd, the MIN watermark, direct compaction and reclaim.
-
-    `freed` is PGFREE before the first page of a row of them: direct reclaim, beside kswapd, has had its
-    part of all that was freed since.
-    """
+def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Parts:
+    """__alloc_pages_slowpath(): kswapd, the MIN watermark, direct compaction and reclaim."""
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
     nodes = dict.fromkeys(machine.node(zone.nid) for zone in short)
@@ -117,10 +113,8 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None], freed
     got = got or _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got and request.order:
         got = _direct_compact(machine, request, zones)
-    if not got and short:
-        vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, request.pages)
-        if machine.event(Item.PGFREE) > freed:
-            got = _after_reclaim(machine, request, zones)
+    if not got and short and vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, request.pages):
+        got = _after_reclaim(machine, request, zones)
     return got
 
 
@@ -339,12 +333,12 @@ def alloc_pages_node(
     request = gfp_highuser_movable(machine, nid, count, order)
     request = replace(request, thisnode=True, may_oom=False, cpu_nid=cpu_nid)
     parts: Parts = []
-    left, freed = count, machine.event(Item.PGFREE)
+    left = count
     while left:
         asked = replace(request, count=left)
         got = _from_freelists(machine, asked, wmark.low_wmark_pages)
         if not got and retry:
-            got = _slowpath(machine, asked, {}, freed)
+            got = _slowpath(machine, asked, {})
         got = got or _from_freelists(machine, asked, wmark.min_wmark_pages)
         if not got:
             break

@@ -96,12 +96,17 @@ def _fractions(machine: Machine, node: Node) -> tuple[dict[bool, int], int]:
 
 def _may_deactivate(node: Node, file: bool) -> bool:
     """Pages came back lately that had to be activated, or too few are inactive."""
-    return activations(node)[file] != node.refaults[file] or inactive_is_low(node, file)
+    return _activations(node)[file] != node.refaults[file] or inactive_is_low(node, file)
 
 
-def activations(node: Node) -> tuple[int, int]:
-    """Refaults that were activated so far, anonymous pages and files: what snapshot_refaults() keeps."""
+def _activations(node: Node) -> tuple[int, int]:
+    """Refaults that were activated so far, anonymous pages and files."""
     return node.page_state(Item.WORKINGSET_ACTIVATE_ANON), node.page_state(Item.WORKINGSET_ACTIVATE_FILE)
+
+
+def snapshot_refaults(node: Node) -> None:
+    """Reclaim ends: what is activated from now on tells the next one that pages are missed."""
+    node.refaults = _activations(node)
 
 
 def inactive_is_low(node: Node, file: bool) -> bool:

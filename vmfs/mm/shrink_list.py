@@ -82,7 +82,7 @@ def _shrink_zone_list(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most
     _count_scanned(reclaim, file, freed + nr_pageout + kept)
     node.mod_state(reclaim.control.reclaimer[1], freed)
     node.mod_state(Item.PGSTEAL_FILE if file else Item.PGSTEAL_ANON, freed)
-    scan_count.lru_note_cost(machine, node, file, nr_pageout, kept)
+    scan_count.lru_note_cost(machine, node, file, nr_pageout, nr_pageout + kept)  # freed was none of them
     reclaim.freed += freed
     reclaim.written += in_cache
     return freed

@@ -91,6 +91,11 @@ def freeable_pages(machine: Machine, node: Node) -> int:
     return int(pages * machine.sysctl.vfs_cache_pressure // 100 * _share_of(machine, node))
 
 
+def rounds_for(machine: Machine, node: Node, pages: int) -> float:
+    """How many rounds free about so many pages of a node."""
+    return pages / max(freeable_pages(machine, node) * SCANS_PER_ROUND, 1)
+
+
 def shrink_slab(machine: Machine, node: Node, rounds: float, *, kswapd: bool = False) -> int:
     """shrink_slab() of so many rounds of reclaim that each look at all there is; returns the pages freed."""
     if not freeable_pages(machine, node) or rounds <= 0:
@@ -129,6 +134,8 @@ def drop_slab(machine: Machine) -> None:
     for _ in range(2):  # the second round finds the inodes whose dentries went in the first
         for name, count in _freeable(machine).items():
             _shrink(machine, name, count, None, Item.PGINODESTEAL)
+    if not machine.vfs.unused_inodes:  # nor are files kept that lost their last page while they were read
+        workingset.forget(machine, 1, 1)
     machine.count_event(Item.DROP_SLAB, 1)
 
 

@@ -12,7 +12,6 @@ from vmfs.mm.ctrl_pos import MAX_LRU_BATCH
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
-from vmfs.mm.scan_count import ScanBalance
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
@@ -101,8 +100,7 @@ def node_reclaim(machine: Machine, node: Node, want: int) -> int:
     wanted = max(want, SWAP_CLUSTER_MAX)
     share = min(1.0, wanted / max(cache + slab, 1))
     freed = shrink_node(machine, node, control, int(cache * share)) if cache else 0
-    freeable = shrinker.freeable_pages(machine, node)
-    freed += shrinker.shrink_slab(machine, node, slab * share / max(freeable, 1))
+    freed += shrinker.shrink_slab(machine, node, shrinker.rounds_for(machine, node, int(slab * share)))
     machine.count_event(Item.ZONE_RECLAIM_SUCCESS, freed // SWAP_CLUSTER_MAX)
     machine.count_event(Item.ZONE_RECLAIM_FAILED, int(freed < want))
     return freed
@@ -134,6 +132,7 @@ def shrink_node(machine: Machine, node: Node, control: ScanControl, target: int)
             break
         vain = vain + 1 if not priority and reclaim.progress == before else 0
         priority = max(priority - 1, 0)
+    scan_count.snapshot_refaults(node)
     return reclaim.freed
 
 
@@ -141,16 +140,18 @@ def shrink_round(reclaim: Reclaim, target: int, priority: int) -> bool:
     """shrink_node() at a priority, until `target` pages are freed; whether it may go on."""
     machine, node, control = reclaim.machine, reclaim.node, reclaim.control
     if machine.lru_gen.enabled:
+        before = reclaim.freed
         _evict_generations(reclaim, target)
+        if control.trim_cache and reclaim.freed == before:
+            return False
     else:
         scan = scan_count.get_scan_count(reclaim, priority)
-        if control.trim_cache and scan.balance is not ScanBalance.FILE:
+        if control.trim_cache and scan.balance is not scan_count.ScanBalance.FILE:
             return False
         _shrink_lists(reclaim, scan, target)
-        node.refaults = scan_count.activations(node)
     if control.slab and control.may_swap:
         # Where the lists have nothing, what the caches have is wanted until there is enough.
-        rounds = reclaim.rounds or target / max(shrinker.freeable_pages(machine, node), 1)
+        rounds = reclaim.rounds or shrinker.rounds_for(machine, node, target - reclaim.freed)
         reclaim.freed += shrinker.shrink_slab(machine, node, rounds, kswapd=control.kswapd)
     reclaim.rounds = 0.0
     if reclaim.freed:
@@ -193,6 +194,7 @@ def _deactivate(reclaim: Reclaim, scan: scan_count.Scan) -> None:
 def _evict_generations(reclaim: Reclaim, target: int) -> None:
     """lru_gen_shrink_node(): one kind until it has no pages left, then the other."""
     reclaimable = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in scan_count.ITEMS)
+    before = reclaim.freed
     for anon in lru_gen.types_to_scan(reclaim.machine, reclaim.node, reclaim.control):
         if reclaim.control.trim_cache and anon:
             break
@@ -201,7 +203,7 @@ def _evict_generations(reclaim: Reclaim, target: int) -> None:
             _evict(reclaim, Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, target)
         else:
             _evict(reclaim, Lru.INACTIVE_FILE, Lru.ACTIVE_FILE, target)
-    reclaim.rounds = reclaim.freed / max(reclaimable, 1)
+    reclaim.rounds = (reclaim.freed - before) / max(reclaimable, 1)
 
 
 def _evict(reclaim: Reclaim, old: Lru, young: Lru, target: int) -> None:
