@@ -7,10 +7,10 @@ import pytest
 
 from vmfs import boot, spec
 from vmfs.mm import state
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
 from vmfs.mm.hugetlbfs import NoHugePages
 from vmfs.mm.machine import Machine
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.tree import Tree
 
 LIVES = 4  # side by side where there are CPUs

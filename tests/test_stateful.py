@@ -10,11 +10,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from vmfs import boot, spec
 from vmfs.mm import state
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
 from vmfs.mm.hugetlbfs import NoHugePages
 from vmfs.mm.machine import Machine
 from vmfs.mm.mempolicy import BIND, INTERLEAVE, PREFERRED
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.tree import Tree
 
 RELEASES = ("5.10", "6.1", "6.12", "7.2")

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from vmfs.kernel import Kernel
-from vmfs.mm import page_alloc
+from vmfs.mm import page_alloc, page_free
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.snapshot import HugePageState
@@ -75,5 +75,5 @@ def free_node_pages(machine, nid, extents, order):
 def fake_nodes(monkeypatch):
     monkeypatch.setattr(page_alloc, "alloc_pages_node", alloc_pages_node)
     monkeypatch.setattr(page_alloc, "alloc_contig_node", alloc_contig_node, raising=False)
-    monkeypatch.setattr(page_alloc, "free_node_pages", free_node_pages)
+    monkeypatch.setattr(page_free, "free_node_pages", free_node_pages)
     return FakeMachine

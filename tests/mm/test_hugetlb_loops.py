@@ -11,7 +11,7 @@ from tests.mm import fake_nodes
 from tests.mm.fake_nodes import FakeMachine
 from tests.mm.hugetlb_reference import Reference
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm import page_alloc
+from vmfs.mm import page_alloc, page_free
 from vmfs.mm.hugetlb import set_max_huge_pages
 from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
 from vmfs.mm.vmstat import Item
@@ -24,8 +24,8 @@ class HugePages(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        for name in ("alloc_pages_node", "free_node_pages"):
-            self.patch.setattr(page_alloc, name, getattr(fake_nodes, name))
+        self.patch.setattr(page_alloc, "alloc_pages_node", fake_nodes.alloc_pages_node)
+        self.patch.setattr(page_free, "free_node_pages", fake_nodes.free_node_pages)
 
     def teardown(self):
         self.patch.undo()

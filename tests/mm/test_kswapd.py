@@ -3,9 +3,9 @@
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
-from vmfs.mm import kswapd, page_alloc, vmscan, wmark
+from vmfs.mm import alloc_request, kswapd, page_alloc, vmscan, wmark
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.scan_control import ScanControl
 from vmfs.mm.swap_state import total_swapcache_pages
 from vmfs.mm.vmstat import Item
@@ -197,7 +197,7 @@ def test_kswapd_gets_ahead_when_the_allocation_that_woke_it_ends():
     machine.set_sysctl("min_free_kbytes", 16384)
     machine.read_files(NODE_PAGES // 2)
     zone = normal(machine)
-    request = page_alloc.gfp_highuser_movable(machine, 0, zone.free_pages - 100)
+    request = alloc_request.gfp_highuser_movable(machine, 0, zone.free_pages - 100)
     page_alloc.alloc_pages(machine, request)
 
     assert wmark.high_wmark_pages(zone) < zone.free_pages < 2 * wmark.high_wmark_pages(zone)

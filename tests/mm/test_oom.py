@@ -9,9 +9,9 @@ import pytest
 
 from vmfs import control, spec
 from vmfs.mm import oom_kill
+from vmfs.mm.alloc_request import OutOfMemory, gfp_kernel
 from vmfs.mm.check import check
 from vmfs.mm.lru import Use
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.vmstat import Item
 from vmfs.tree.boot import booted
 
@@ -204,7 +204,7 @@ def test_costly_blocks_fail_with_a_warning_once_in_ten_seconds(tree):
     machine = tree.machine
     for seconds in (0, 1, 10):
         machine.tick(seconds)
-        request = oom_kill.page_alloc.gfp_kernel(machine, 0, machine.totalram_pages, 4)
+        request = gfp_kernel(machine, 0, machine.totalram_pages, 4)
         with pytest.raises(OutOfMemory):
             machine.alloc_pages(request)
 

@@ -4,9 +4,9 @@ import pytest
 
 from vmfs import boot, spec
 from vmfs.mm import tasks
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
 from vmfs.mm.machine import Machine
-from vmfs.mm.page_alloc import OutOfMemory
 
 
 def test_a_task_killed_for_its_own_page_tables_gets_none():

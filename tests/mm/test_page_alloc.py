@@ -1,7 +1,7 @@
 """What an allocation takes from where, and how often it asks."""
 
 from tests.small_machine import NODE_PAGES, small_machine
-from vmfs.mm import page_alloc, wmark
+from vmfs.mm import rmqueue, wmark
 from vmfs.mm.check import check
 from vmfs.mm.mmzone import MigrateType
 
@@ -20,8 +20,8 @@ def test_pages_on_a_per_cpu_list_are_taken_in_one_go(monkeypatch):
     zone.watermark = zone.watermark._replace(min=zone.free_pages - 1, low=zone.free_pages - 1)
     held = zone.pageset.held(cpu, movable)
     asked = []
-    real = page_alloc.rmqueue
-    monkeypatch.setattr(page_alloc, "rmqueue", lambda *args: asked.append(args) or real(*args))
+    real = rmqueue.rmqueue
+    monkeypatch.setattr(rmqueue, "rmqueue", lambda *args: asked.append(args) or real(*args))
     machine.read_files(held)
 
     assert held >= 1000

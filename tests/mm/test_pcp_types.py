@@ -5,7 +5,7 @@ import pytest
 from tests.small_machine import NODE_PAGES, small_machine
 from vmfs import boot, spec
 from vmfs.kernel import Kernel
-from vmfs.mm import lru, page_alloc, wmark
+from vmfs.mm import alloc_request, lru, page_alloc, page_free, wmark
 from vmfs.mm.build import build_node
 from vmfs.mm.check import check
 from vmfs.mm.machine import Machine
@@ -45,7 +45,7 @@ def test_the_kernel_uses_it_again():
     zone, cpu = zone_of(machine), machine.cpu_of(0)
     rest_on_list(zone, cpu, 1000)
     free, held = zone.free_pages, zone.pageset.held(cpu, UNMOVABLE)
-    page_alloc.alloc_pages(machine, page_alloc.gfp_kernel(machine, 0, 900))
+    page_alloc.alloc_pages(machine, alloc_request.gfp_kernel(machine, 0, 900))
 
     assert zone.free_pages == free
     assert zone.pageset.held(cpu, UNMOVABLE) == held - 900
@@ -72,7 +72,7 @@ def test_what_is_freed_goes_on_the_list_of_its_page_block():
     pages = {kind: zone.free_area.alloc(0, 200, kind)[0] for kind in (UNMOVABLE, MOVABLE)}
     before = {kind: zone.pageset.held(cpu, kind) for kind in pages}
     for extents in pages.values():
-        page_alloc.free_pages(machine, zone, extents)
+        page_free.free_pages(machine, zone, extents)
 
     assert {kind: zone.pageset.held(cpu, kind) - before[kind] for kind in pages} == dict.fromkeys(pages, 200)
 
@@ -99,7 +99,7 @@ def test_a_few_frees_under_reclaim_shorten_one_cpus_lists_a_little(pages, untouc
         rest_on_list(zone, each, 3000, MOVABLE)
     batch = zone.pageset_batch
     freed = zone.free_area.alloc(0, pages, MOVABLE)[0]
-    page_alloc.free_pages(machine, zone, freed, reclaim=True)
+    page_free.free_pages(machine, zone, freed, reclaim=True)
 
     assert (zone.pageset.count(1 - cpu) == 3000) == untouched
     assert (zone.pageset.count(cpu) > 3000 - 3 * 4 * batch) == untouched
@@ -111,7 +111,7 @@ def test_lists_are_drained_for_a_block_that_reclaim_does_not_free_at_once():
     zone, elsewhere = zone_of(machine), 7
     rest_on_list(zone, elsewhere, 3000, MOVABLE)
     machine.read_files(zone.free_pages - wmark.low_wmark_pages(zone) - 1, files=0)
-    request = page_alloc.gfp_highuser_movable(machine, 0, 8, machine.kernel.hpage_pmd_order)
+    request = alloc_request.gfp_highuser_movable(machine, 0, 8, machine.kernel.hpage_pmd_order)
     page_alloc.alloc_pages(machine, request)
 
     assert zone.pageset.count(elsewhere) == 0

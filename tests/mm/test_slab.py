@@ -4,9 +4,9 @@ import pytest
 
 from vmfs import boot, spec
 from vmfs.mm import shrinker, vmscan, wmark
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
 from vmfs.mm.machine import Machine
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.scan_control import ScanControl
 from vmfs.mm.vmstat import Item
 

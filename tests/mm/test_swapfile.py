@@ -3,8 +3,8 @@
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.vmstat import Item
 
 AREA = 1 << 14

@@ -3,10 +3,10 @@
 import pytest
 
 from vmfs import boot, spec
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
 from vmfs.mm.hugetlbfs import NoHugePages
 from vmfs.mm.machine import Machine
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.vmstat import Item
 
 COUNTERS = (

@@ -12,9 +12,9 @@ from typing import Any
 
 from vmfs.control.verbs import VERBS, Host, Verb, refusal
 from vmfs.control.words import Parse
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.hugetlbfs import NoHugePages
 from vmfs.mm.machine import Machine
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.views.entry import Dir, File
 
 AFTER_A_PANIC = {"save", "load", "pids", "hide", "truncate", "garble", "fail", "policy", "heal"}

@@ -8,17 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import (
-    memory,
-    mempolicy,
-    oom_kill,
-    page_alloc,
-    psi,
-    rmap,
-    swap_state,
-    swapfile,
-    tasks,
-)
+from vmfs.mm import alloc_request, memory, mempolicy, oom_kill, psi, rmap, swap_state, swapfile, tasks
 from vmfs.mm.lru import Use
 from vmfs.mm.vmstat import Item
 
@@ -54,7 +44,7 @@ def _touch_again(machine: Machine, task: Task) -> None:
             share = pages * swapped // swap
             _do_swap_pages(machine, task, use, share)
             pages, swap = pages - share, swap - swapped
-    except page_alloc.OutOfMemory:
+    except alloc_request.OutOfMemory:
         if task.pid in machine.tasks and not machine.panicked:
             tasks.exit_task(machine, task)
 
@@ -62,7 +52,7 @@ def _touch_again(machine: Machine, task: Task) -> None:
 def _do_swap_pages(machine: Machine, task: Task, use: Use, pages: int) -> None:
     """do_swap_page(), once a page: readahead finds no neighbours that are used as well and reads none."""
     pages -= _map_cached(machine, task, use, pages)
-    for portion in page_alloc.portions(machine, pages):
+    for portion in alloc_request.portions(machine, pages):
         for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
             for parts in oom_kill.alloc_in_turns(machine, tasks.user_pages(machine, task, nid, share), task):
                 for zone, extents in parts:

@@ -12,7 +12,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import lru, page_alloc, psi, rss, swap_state, swapfile, workingset, writeback
+from vmfs.mm import (
+    alloc_request,
+    lru,
+    page_free,
+    psi,
+    rss,
+    swap_state,
+    swapfile,
+    wmark,
+    workingset,
+    writeback,
+)
 from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
@@ -41,7 +52,7 @@ def read(machine: Machine, pages: int, files: int, nid: int, known: FileSet | No
 def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]]:
     """So many files, and their pages, that what came first can be reclaimed for what comes last."""
     while files or pages:
-        some = next(page_alloc.portions(machine, files), 0)
+        some = next(alloc_request.portions(machine, files), 0)
         share = pages * some // files if some < files else pages
         yield some, share
         files, pages = files - some, pages - share
@@ -106,7 +117,7 @@ def _room(machine: Machine) -> int:
     """How many pages the page cache could have at most."""
     anon = sum(machine.global_page_state(item) for item in (Item.NR_INACTIVE_ANON, Item.NR_ACTIVE_ANON))
     highest = machine.zone_index("Movable")
-    free = sum(max(page_alloc.spare_pages(zone, highest), 0) for _, zone in machine.zones())
+    free = sum(max(wmark.spare_pages(zone, highest), 0) for _, zone in machine.zones())
     return free + file_lru_pages(machine) + min(anon, swapfile.nr_swap_pages(machine))
 
 
@@ -137,7 +148,7 @@ def look_up(machine: Machine, files: int, dentries: int, inodes: int, cached: in
 
 def _read_pages(machine: Machine, use: Use, pages: int, nid: int, reading: Reading) -> None:
     huge = reading.huge
-    for portion in page_alloc.portions(machine, pages):
+    for portion in alloc_request.portions(machine, pages):
         if reading.nodes:
             workingset.add(machine, portion, nid)
         for zone, batch in _add_to_page_cache(machine, use, portion, nid):
@@ -158,7 +169,7 @@ def _make_huge(machine: Machine, zone: Zone, batch: Batch, most: int) -> int:
 
 def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> Iterator[tuple[Zone, Batch]]:
     """Batches to be put on a list at once: the next may have to be reclaimed for."""
-    request = page_alloc.gfp_highuser_movable(machine, nid, pages)
+    request = alloc_request.gfp_highuser_movable(machine, nid, pages)
     for parts in machine.alloc_in_turns(request):
         for zone, extents in parts:
             batch = Batch(use, extents)
@@ -196,7 +207,7 @@ def write(machine: Machine, pages: int, files: int, nid: int) -> None:
     for some, share in _turns(machine, pages, files):
         names = some + directories(some)
         look_up(machine, some, names, names, min(some, share), nid)
-        for portion in page_alloc.portions(machine, share):
+        for portion in alloc_request.portions(machine, share):
             _write_pages(machine, portion, nid, nodes=share > some)
 
 
@@ -283,6 +294,6 @@ def _drop_list(machine: Machine, node: Node, zone: Zone, which: Lru, keep: int, 
             lru.add(node, zone, which, batch)
         if clean:
             charge(machine, node, gone, -clean)
-            page_alloc.free_pages(machine, zone, gone.extents)
+            page_free.free_pages(machine, zone, gone.extents)
             dropped += clean
     return dropped

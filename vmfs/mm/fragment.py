@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmfs.mm import filemap, lru, page_alloc
+from vmfs.mm import filemap, lru, page_free
 from vmfs.mm.extents import Extents, Pfns
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import MigrateType, Node, Zone
@@ -29,7 +29,7 @@ def fragment(machine: Machine, keep: float, nid: int | None, zone_name: str | No
     nodes = machine.nodes if nid is None else [machine.node(nid)]
     zones = [(n, z) for n in nodes for z in n.zones if z.populated and zone_name in (None, z.name)]
     for _, zone in zones:
-        page_alloc.drain_zone_pages(zone)
+        page_free.drain_zone_pages(zone)
     return sum(_fragment_zone(machine, node, zone, keep) for node, zone in zones)
 
 

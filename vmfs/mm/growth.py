@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmfs.kernel import Feature
-from vmfs.mm import mempolicy, mmap, page_alloc, pgtable, tasks, util, wmark
+from vmfs.mm import mempolicy, mmap, pgtable, rmqueue, tasks, util, wmark
 from vmfs.mm.lru import Lru, Use, update_lru_size
 from vmfs.mm.mmzone import PAGE_SHIFT, MigrateType, Zone
 from vmfs.mm.vmstat import Item
@@ -213,7 +213,7 @@ def _count(machine: Machine, growers: Growers, pages: int) -> None:
 
 def _count_alloc(machine: Machine, zone: Zone, pages: int) -> None:
     machine.count_event(Item[f"PGALLOC_{zone.event_name}"], pages)
-    page_alloc.zone_statistics(machine, zone, zone, zone.nid, pages)
+    rmqueue.zone_statistics(machine, zone, zone, zone.nid, pages)
 
 
 def _promise(machine: Machine, zone: Zone, pages: int) -> None:

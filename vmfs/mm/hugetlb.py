@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import page_alloc
+from vmfs.mm import page_alloc, page_free
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlb_walk import Walk, walk
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SHIFT
@@ -237,7 +237,7 @@ def remove_pool_pages(
 def _to_buddy(machine: Machine, hstate: Hstate, nid: int, extents: Extents) -> None:
     if extents.pages:
         hstate.pools[nid].nr -= extents.pages >> hstate.order
-        page_alloc.free_node_pages(machine, nid, extents, hstate.order)
+        page_free.free_node_pages(machine, nid, extents, hstate.order)
 
 
 def alloc_surplus(machine: Machine, hstate: Hstate, want: int, nids: Sequence[int]) -> dict[int, Extents]:

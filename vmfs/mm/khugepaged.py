@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, rmap
+from vmfs.mm import filemap, lru, page_alloc, page_free, rmap
 from vmfs.mm.lru import Lru, Use
 from vmfs.mm.vmstat import Item
 
@@ -56,7 +56,7 @@ def _collapse(machine: Machine, task: Task, count: int) -> None:
     machine.thp.khugepaged.pages_collapsed += got.pages >> order
     _give_back(machine, task, got.pages)
     node = machine.node(task.nid)
-    for zone, extents in page_alloc.split_by_zone(node, got):
+    for zone, extents in page_free.split_by_zone(node, got):
         batch = rmap.mapped(machine, Use.ANON, extents, task)
         filemap.charge(machine, node, batch, batch.pages)
         lru.add(node, zone, machine.new_anon_list, batch)
@@ -70,5 +70,5 @@ def _give_back(machine: Machine, task: Task, pages: int) -> None:
         for which in (Lru.ACTIVE_ANON, Lru.INACTIVE_ANON):
             for batch in lru.take_task(node, zone, which, task, pages):
                 filemap.charge(machine, node, batch, -batch.pages)
-                page_alloc.free_pages(machine, zone, batch.extents)
+                page_free.free_pages(machine, zone, batch.extents)
                 pages -= batch.pages

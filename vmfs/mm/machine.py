@@ -10,6 +10,7 @@ import numpy as np
 
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import (
+    alloc_request,
     build,
     compaction,
     file_set,
@@ -18,7 +19,6 @@ from vmfs.mm import (
     hugetlb_demote,
     hugetlbfs_inode,
     oom_kill,
-    page_alloc,
     page_writeback,
     settings,
     shrinker,
@@ -216,11 +216,11 @@ class Machine:
         """count_vm_events(); events never fall."""
         self._events[COLUMN[item]] += count
 
-    def alloc_pages(self, request: page_alloc.Request) -> page_alloc.Parts:
+    def alloc_pages(self, request: alloc_request.Request) -> alloc_request.Parts:
         """alloc_pages(), with the OOM killer behind it as long as it finds a victim."""
         return oom_kill.alloc_pages_may_oom(self, request)
 
-    def alloc_in_turns(self, request: page_alloc.Request) -> Iterator[page_alloc.Parts]:
+    def alloc_in_turns(self, request: alloc_request.Request) -> Iterator[alloc_request.Parts]:
         """The same for pages that can be reclaimed as soon as they are in use."""
         return oom_kill.alloc_in_turns(self, request)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, lru_gen, page_alloc, psi, swap_state, workingset
+from vmfs.mm import alloc_request, filemap, lru, lru_gen, page_alloc, page_free, psi, swap_state, workingset
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
@@ -25,18 +25,18 @@ def unuse(machine: Machine, area: SwapArea) -> None:
     owners += [(task, task.swapped) for task in machine.tasks.values()]
     for task, swapped in owners:
         for use in list(swapped):
-            for portion in page_alloc.portions(machine, min(area.used, swapped[use])):
+            for portion in alloc_request.portions(machine, min(area.used, swapped[use])):
                 _swap_in(machine, use, task, portion)
                 swapped[use] -= portion
                 area.used -= portion
 
 
 def _swap_in(machine: Machine, use: Use, task: Task | None, pages: int) -> None:
-    request = page_alloc.gfp_highuser_movable(machine, task.nid if task else machine.default_nid, pages)
+    request = alloc_request.gfp_highuser_movable(machine, task.nid if task else machine.default_nid, pages)
     try:
         parts = page_alloc.alloc_pages(machine, request)
-    except page_alloc.OutOfMemory as short:
-        page_alloc.free_by_zone(machine, short.parts)
+    except alloc_request.OutOfMemory as short:
+        page_free.free_by_zone(machine, short.parts)
         raise
     for zone, extents in parts:
         map_swapped(machine, zone, Batch(use, extents, task), in_fault=False)

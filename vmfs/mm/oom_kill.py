@@ -10,7 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import compaction, gfp, mempolicy, oom_report, page_alloc, swapfile, tasks, vmscan
+from vmfs.mm import (
+    compaction,
+    gfp,
+    mempolicy,
+    oom_report,
+    page_alloc,
+    page_free,
+    swapfile,
+    tasks,
+    vmscan,
+    wmark,
+)
+from vmfs.mm.alloc_request import OutOfMemory, Parts, Request, gfp_highuser_movable
 from vmfs.mm.current import KWORKER, Current
 from vmfs.mm.panic import panic
 from vmfs.mm.printk import SECOND, Level
@@ -164,9 +176,7 @@ def moom_callback(machine: Machine) -> Task | None:
     return victim
 
 
-def alloc_in_turns(
-    machine: Machine, request: page_alloc.Request, task: Task | None = None
-) -> Iterator[page_alloc.Parts]:
+def alloc_in_turns(machine: Machine, request: Request, task: Task | None = None) -> Iterator[Parts]:
     """__alloc_pages_may_oom(): what there is, and what reclaim and the killer bring after that.
 
     What was yielded is the caller's, who puts it to use before asking for more. OutOfMemory where
@@ -176,16 +186,16 @@ def alloc_in_turns(
     while left:
         try:
             parts = page_alloc.alloc_pages(machine, replace(request, count=left))
-        except page_alloc.OutOfMemory as short:
+        except OutOfMemory as short:
             parts = short.parts
         left -= sum(extents.pages for _, extents in parts) >> request.order
         if parts:
             yield parts
         elif not _kill_for(machine, request, task):
-            raise page_alloc.OutOfMemory([])
+            raise OutOfMemory([])
 
 
-def _kill_for(machine: Machine, request: page_alloc.Request, task: Task | None) -> bool:
+def _kill_for(machine: Machine, request: Request, task: Task | None) -> bool:
     """Whether somebody else was killed for it."""
     current, cpu = machine.current, machine.cpu_of(request.cpu_nid or request.nid)
     nids = (request.nid,) if request.thisnode else None
@@ -198,16 +208,14 @@ def _kill_for(machine: Machine, request: page_alloc.Request, task: Task | None) 
     return victim is not None and victim is not task
 
 
-def alloc_pages_may_oom(
-    machine: Machine, request: page_alloc.Request, task: Task | None = None
-) -> page_alloc.Parts:
+def alloc_pages_may_oom(machine: Machine, request: Request, task: Task | None = None) -> Parts:
     """All of a request, or OutOfMemory and nothing taken. `task` as for alloc_in_turns()."""
-    got: page_alloc.Parts = []
+    got: Parts = []
     try:
         for parts in alloc_in_turns(machine, request, task):
             got += parts
-    except page_alloc.OutOfMemory:
-        page_alloc.free_by_zone(machine, got, request.order)
+    except OutOfMemory:
+        page_free.free_by_zone(machine, got, request.order)
         raise
     return got
 
@@ -216,7 +224,7 @@ def is_starved(machine: Machine) -> bool:
     """Whether tasks run and no zone can give one of them a page."""
     highest = machine.zone_index("Movable")
     zones = (zone for _, zone in machine.zones() if zone.managed_pages and zone.index <= highest)
-    return bool(machine.tasks) and not any(page_alloc.has_page(zone, highest) for zone in zones)
+    return bool(machine.tasks) and not any(wmark.has_page(zone, highest) for zone in zones)
 
 
 def starve(machine: Machine) -> None:
@@ -224,8 +232,8 @@ def starve(machine: Machine) -> None:
     task = next(iter(machine.tasks.values()), None)
     if task is None:
         return  # the same second killed the last one
-    request = page_alloc.gfp_highuser_movable(machine, task.nid, 1, zeroed=True)
-    with suppress(page_alloc.OutOfMemory), machine.acting(task.current):
+    request = gfp_highuser_movable(machine, task.nid, 1, zeroed=True)
+    with suppress(OutOfMemory), machine.acting(task.current):
         for parts in alloc_in_turns(machine, request, task):
-            page_alloc.free_by_zone(machine, parts)
+            page_free.free_by_zone(machine, parts)
     machine.touch()

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.mm import dump_stack
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.current import Current
-from vmfs.mm.page_alloc import OutOfMemory
 from vmfs.mm.printk import Level
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+from vmfs.kernel import Feature, Kernel
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import MIGRATE_PCPTYPES, MigrateType
 
@@ -19,6 +20,12 @@ def order_to_pindex(migratetype: int, order: int) -> int:
     if order:
         return HUGE
     return migratetype if migratetype < MIGRATE_PCPTYPES else MigrateType.MOVABLE
+
+
+def pcp_allowed_order(kernel: Kernel, order: int) -> bool:
+    """Which orders go by way of the per-cpu lists. The kernel's orders 1 to 3, here, do not."""
+    huge = order == kernel.hpage_pmd_order and kernel.has(Feature.PCP_HUGE_PAGES)
+    return order == 0 or huge
 
 
 @dataclass(slots=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, psi, rmap, scan_count, swap_state, swapfile, workingset
+from vmfs.mm import filemap, lru, page_free, psi, rmap, scan_count, swap_state, swapfile, workingset
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import Reclaim, ScanControl
@@ -171,7 +171,7 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
         shadow = workingset.pack_shadow(machine, node, batch)
         if batch.task is not None:
             batch.task.shadows.add(shadow)
-    page_alloc.free_pages(machine, zone, batch.extents, reclaim=True)
+    page_free.free_pages(machine, zone, batch.extents, reclaim=True)
 
 
 def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vmfs.mm import page_alloc
+from vmfs.mm import alloc_request, page_free
 from vmfs.mm.extents import Extents
 from vmfs.mm.vmstat import Item
 
@@ -48,7 +48,7 @@ def alloc(machine: Machine, cache: KmemCache, count: int, nid: int) -> None:
 
 
 def _new_slabs(machine: Machine, cache: KmemCache, slabs: int, nid: int) -> None:
-    request = page_alloc.gfp_kernel(machine, nid, slabs, cache.order, cache.reclaimable)
+    request = alloc_request.gfp_kernel(machine, nid, slabs, cache.order, cache.reclaimable)
     for zone, extents in machine.alloc_pages(request):
         zone.slab[cache.reclaimable] = Extents.concat([zone.slab[cache.reclaimable], extents])
         machine.node(zone.nid).mod_state(cache.item, extents.pages)
@@ -93,7 +93,7 @@ def _free_slabs(machine: Machine, cache: KmemCache, node: Node, slabs: int) -> i
         held = zone.slab[cache.reclaimable]
         kept, gone = held.take(max(held.pages - want, 0))
         zone.slab[cache.reclaimable] = kept
-        page_alloc.free_pages(machine, zone, gone, cache.order)
+        page_free.free_pages(machine, zone, gone, cache.order)
         want -= gone.pages
     node.mod_state(cache.item, -(slabs << cache.order))
     cache.nodes[node.nid] = max(cache.nodes.get(node.nid, 0) - slabs, 0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import filemap, lru, page_alloc
+from vmfs.mm import filemap, lru, page_free
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -72,4 +72,4 @@ def delete_from_swap_cache(machine: Machine) -> None:
         for which in (*LISTS, Lru.UNEVICTABLE):
             for batch in lru.take_use(node, zone, which, Use.SWAPCACHE):
                 filemap.charge(machine, node, batch, -batch.pages)
-                page_alloc.free_pages(machine, zone, batch.extents)
+                page_free.free_pages(machine, zone, batch.extents)

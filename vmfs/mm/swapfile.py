@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm import memory, page_alloc
+from vmfs.mm import alloc_request, memory
 from vmfs.mm.mmzone import PAGE_SHIFT
 from vmfs.mm.printk import Level
 
@@ -111,7 +111,7 @@ def swapoff(machine: Machine, name: str) -> None:
     del machine.swap_areas[index]  # nothing is swapped out to it from now on
     try:
         memory.unuse(machine, area)
-    except page_alloc.OutOfMemory:
+    except alloc_request.OutOfMemory:
         machine.swap_areas.insert(index, area)
         raise
     machine.proc_poll_event += 1

@@ -8,7 +8,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import filemap, lru, mempolicy, mmap, oom_kill, page_alloc, pgtable, psi, rmap, swapfile, util
+from vmfs.mm import (
+    alloc_request,
+    filemap,
+    lru,
+    mempolicy,
+    mmap,
+    oom_kill,
+    page_alloc,
+    page_free,
+    pgtable,
+    psi,
+    rmap,
+    swapfile,
+    util,
+)
 from vmfs.mm.current import Current
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
@@ -129,7 +143,7 @@ def _start(machine: Machine, task: Task) -> None:
     machine.topology += 1
     try:
         _touch(machine, task)
-    except (page_alloc.OutOfMemory, NoHugePages):
+    except (alloc_request.OutOfMemory, NoHugePages):
         if task.pid in machine.tasks and not machine.panicked:
             exit_task(machine, task)
         raise
@@ -159,7 +173,7 @@ def _may_commit(machine: Machine, sizes: list[int], uid: int, total_vm: int = 0)
         if not util.vm_enough_memory(machine, pages, total_vm=total_vm, cap_sys_admin=uid == 0):
             machine.committed_as = before
             util.warn_not_enough(machine, pages)
-            raise page_alloc.OutOfMemory([])
+            raise alloc_request.OutOfMemory([])
     machine.committed_as = before
 
 
@@ -211,7 +225,7 @@ def map_page_tables(machine: Machine, task: Task, grows: int = 0) -> None:
 
 def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
     """do_anonymous_page() and its like on that many pages, spread as the task's policy says."""
-    for portion in page_alloc.portions(machine, pages):
+    for portion in alloc_request.portions(machine, pages):
         for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
             _fault_node(machine, task, use, nid, share)
     psi.stall(machine, pages * psi.FAULT_NANOSECS, psi.CPU)
@@ -233,10 +247,10 @@ def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) ->
 
 def user_pages(
     machine: Machine, task: Task, nid: int, pages: int, *, zeroed: bool = False
-) -> page_alloc.Request:
+) -> alloc_request.Request:
     """What a fault of the task asks for where its policy is `nid`'s turn."""
     return replace(
-        page_alloc.gfp_highuser_movable(machine, nid, pages, zeroed=zeroed),
+        alloc_request.gfp_highuser_movable(machine, nid, pages, zeroed=zeroed),
         thisnode=task.memory.policy == mempolicy.BIND,
         cpu_nid=mempolicy.numa_node_id(machine, task.nid),
     )
@@ -247,7 +261,7 @@ def _fault_huge(machine: Machine, task: Task, nid: int, count: int) -> int:
     order = machine.kernel.hpage_pmd_order
     cpu_nid = mempolicy.numa_node_id(machine, task.nid)
     got = page_alloc.alloc_pages_node(machine, nid, order, count, retry=False, cpu_nid=cpu_nid)
-    parts = page_alloc.split_by_zone(machine.node(nid), got)
+    parts = page_free.split_by_zone(machine.node(nid), got)
     _map(machine, task, Use.ANON, parts)
     done = got.pages >> order
     _count_thp(machine, task, nid, got.pages, count - done)
@@ -271,7 +285,7 @@ def _count_thp(machine: Machine, task: Task, nid: int, pages: int, fallbacks: in
     machine.count_event(Item.THP_FAULT_FALLBACK, fallbacks)
 
 
-def _map(machine: Machine, task: Task, use: Use, parts: page_alloc.Parts) -> None:
+def _map(machine: Machine, task: Task, use: Use, parts: alloc_request.Parts) -> None:
     for zone, extents in parts:
         batch = rmap.mapped(machine, use, extents, task)
         filemap.charge(machine, machine.node(zone.nid), batch, batch.pages)
@@ -332,7 +346,7 @@ def _exit_mm(machine: Machine, task: Task) -> Counter[Zone]:
                 filemap.charge(machine, node, kept, kept.pages)
                 lru.add(node, zone, Lru.INACTIVE_FILE, kept)
             else:
-                page_alloc.free_pages(machine, zone, batch.extents)
+                page_free.free_pages(machine, zone, batch.extents)
                 freed[zone] += batch.pages
     return freed
 
@@ -351,13 +365,13 @@ def grow(machine: Machine, task: Task) -> None:
 def _grow(machine: Machine, task: Task, pages: int) -> None:
     try:
         _may_commit(machine, [pages], task.uid, mmap.sizes(mmap.vmas(machine, task)).total_vm)
-    except page_alloc.OutOfMemory:
+    except alloc_request.OutOfMemory:
         return  # mmap() says ENOMEM, and it lives on with what it has
     try:
         commit(machine, task, pages)
         map_page_tables(machine, task, pages)
         fault(machine, task, Use.ANON, pages)
-    except page_alloc.OutOfMemory:
+    except alloc_request.OutOfMemory:
         if task.pid in machine.tasks and not machine.panicked:
             exit_task(machine, task)
 
@@ -370,7 +384,7 @@ def count_growth(task: Task, pages: int) -> None:
 
 def alloc_other(machine: Machine, nid: int, pages: int, task: Task | None = None) -> None:
     """Kernel pages that no counter of a zone tells apart, on behalf of a task or of nobody here."""
-    request = page_alloc.gfp_kernel(machine, nid, pages)
+    request = alloc_request.gfp_kernel(machine, nid, pages)
     for zone, extents in oom_kill.alloc_pages_may_oom(machine, request, task):
         zone.other = Extents.concat([zone.other, extents])
 
@@ -380,7 +394,7 @@ def free_other(machine: Machine, nid: int, pages: int) -> None:
     for zone in _zones_from(machine, nid):
         kept, gone = zone.other.take(max(zone.other.pages - pages, 0))
         zone.other = kept
-        page_alloc.free_pages(machine, zone, gone)
+        page_free.free_pages(machine, zone, gone)
         pages -= gone.pages
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import lru, lru_gen, page_alloc, scan_count, shrink_list, shrinker, swapfile, wmark
+from vmfs.mm import alloc_request, lru, lru_gen, scan_count, shrink_list, shrinker, swapfile, wmark
 from vmfs.mm.ctrl_pos import MAX_LRU_BATCH
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
@@ -39,7 +39,7 @@ def try_to_free_pages(machine: Machine, zones: list[Zone], highest_zoneidx: int,
     return freed
 
 
-def give_up(machine: Machine, request: page_alloc.Request) -> None:
+def give_up(machine: Machine, request: alloc_request.Request) -> None:
     """What MAX_RECLAIM_RETRIES rounds of an allocation leave behind: all were in vain, kswapd's as well."""
     _count_stalls(machine, request.highest_zoneidx, MAX_RECLAIM_RETRIES)
     for zone in zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode):

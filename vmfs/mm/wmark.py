@@ -44,6 +44,16 @@ def promo_wmark_pages(zone: Zone) -> int:
     return zone.watermark.promo + zone.watermark_boost
 
 
+def has_page(zone: Zone, highest_zoneidx: int) -> bool:
+    """Whether the slow path finds a page in the zone, for a request of that highest zone."""
+    return spare_pages(zone, highest_zoneidx) > 0
+
+
+def spare_pages(zone: Zone, highest_zoneidx: int) -> int:
+    """Free pages above the min watermark and the protection; negative below them."""
+    return zone.free_pages - min_wmark_pages(zone) - zone.lowmem_reserve[highest_zoneidx]
+
+
 def totalreserve_pages(machine: Machine) -> int:
     """Pages no page cache can get: the sum of the nodes' totalreserve_pages."""
     return sum(node.totalreserve_pages for node in machine.nodes)
