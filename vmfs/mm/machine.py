@@ -25,6 +25,7 @@ from vmfs.mm import (
     slab,
     state,
     swapfile,
+    swapoff,
     tasks,
     timer,
     vmscan,
@@ -398,7 +399,7 @@ class Machine:
 
     def swapoff(self, name: str) -> None:
         """Everything in the area comes back to memory; OutOfMemory when it does not fit."""
-        swapfile.swapoff(self, name)
+        swapoff.swapoff(self, name)
         self.touch()
 
     def oom(self) -> Task | None:

@@ -1,4 +1,4 @@
-"""Swap areas (mm/swapfile.c)."""
+"""Swap areas and their slots (mm/swapfile.c). How an area goes is in swapoff.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm import alloc_request, memory
 from vmfs.mm.mmzone import PAGE_SHIFT
 from vmfs.mm.printk import Level
 
@@ -97,23 +96,3 @@ def adding(kernel: Kernel, area: SwapArea | SwapState) -> str:
     kbytes, flags = area.pages << (PAGE_SHIFT - 10), "SSFS" if kernel.has(Feature.FRONTSWAP) else "SS"
     where = f"{area.name}.  Priority:{area.priority}"
     return f"Adding {kbytes}k swap on {where} extents:1 across:{kbytes}k {flags}"
-
-
-def swapoff(machine: Machine, name: str) -> None:
-    """KeyError for an unknown name; OutOfMemory, with the area kept, when its pages do not fit in memory.
-
-    Areas with a lower priority of the kernel's own giving move up.
-    """
-    area = next((area for area in machine.swap_areas if area.name == name), None)
-    if area is None:
-        raise KeyError(name)
-    index = machine.swap_areas.index(area)
-    del machine.swap_areas[index]  # nothing is swapped out to it from now on
-    try:
-        memory.unuse(machine, area)
-    except alloc_request.OutOfMemory:
-        machine.swap_areas.insert(index, area)
-        raise
-    machine.proc_poll_event += 1
-    for other in machine.swap_areas:
-        other.priority += other.priority < area.priority < 0
