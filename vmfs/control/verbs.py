@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vmfs.control.words import Parse, decimal, integer, name, node, numbers, one_of, pages, path, rate, zone
-from vmfs.mm import mempolicy, state, tasks
+from vmfs.mm import fork, mempolicy, state
 from vmfs.mm.machine import Machine
 from vmfs.mm.tasks import Task
 
@@ -138,7 +138,7 @@ def load(host: Host, file: Path) -> None:
 
 
 def pids(host: Host, given: list[int]) -> None:
-    tasks.give_pids(host.machine, given)
+    fork.give_pids(host.machine, given)
 
 
 def fault(kind: str) -> Callable[[Host, str], None]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import alloc_request, memory, mempolicy, oom_kill, psi, rmap, swap_state, swapfile, tasks
+from vmfs.mm import alloc_request, memory, mempolicy, oom_kill, psi, rmap, swap_state, swapfile
+from vmfs.mm.exit import exit_task
 from vmfs.mm.lru import Use
 from vmfs.mm.vmstat import Item
 
@@ -46,7 +47,7 @@ def _touch_again(machine: Machine, task: Task) -> None:
             pages, swap = pages - share, swap - swapped
     except alloc_request.OutOfMemory:
         if task.pid in machine.tasks and not machine.panicked:
-            tasks.exit_task(machine, task)
+            exit_task(machine, task)
 
 
 def _do_swap_pages(machine: Machine, task: Task, use: Use, pages: int) -> None:
@@ -54,7 +55,7 @@ def _do_swap_pages(machine: Machine, task: Task, use: Use, pages: int) -> None:
     pages -= _map_cached(machine, task, use, pages)
     for portion in alloc_request.portions(machine, pages):
         for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
-            for parts in oom_kill.alloc_in_turns(machine, tasks.user_pages(machine, task, nid, share), task):
+            for parts in oom_kill.alloc_in_turns(machine, memory.user_pages(machine, task, nid, share), task):
                 for zone, extents in parts:
                     batch = rmap.mapped(machine, use, extents, task)
                     memory.map_swapped(machine, zone, batch, in_fault=True)

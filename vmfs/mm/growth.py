@@ -14,7 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from vmfs.kernel import Feature
-from vmfs.mm import mempolicy, mmap, pgtable, rmqueue, tasks, util, wmark
+from vmfs.mm import kernel_pages, memory, mempolicy, mmap, pgtable, rmqueue, util, wmark
+from vmfs.mm.alloc_request import OutOfMemory
+from vmfs.mm.exit import exit_task
 from vmfs.mm.lru import Lru, Use, update_lru_size
 from vmfs.mm.mmzone import PAGE_SHIFT, MigrateType, Zone
 from vmfs.mm.vmstat import Item
@@ -130,11 +132,37 @@ def second(machine: Machine) -> None:
     refused = [task for growers in plan.together if not _together(machine, growers) for task in growers.tasks]
     before = len(machine.tasks)
     for task in plan.alone + refused:
-        tasks.grow(machine, task)
+        _alone(machine, task)
     machine.topology += len(machine.tasks) != before
     machine.touch()
     if not plan.alone and not refused:
         plan.generation = machine.generation
+
+
+def _alone(machine: Machine, task: Task) -> None:
+    """One task touches what a second brings; where there is no memory left, it ends."""
+    task.grown += task.memory.grow
+    pages = int(task.grown)
+    task.grown -= pages
+    if not pages or task.pid not in machine.tasks:
+        return
+    with machine.acting(task.current):
+        _fault_in(machine, task, pages)
+
+
+def _fault_in(machine: Machine, task: Task, pages: int) -> None:
+    try:
+        total_vm = mmap.sizes(mmap.vmas(machine, task)).total_vm
+        util.security_vm_enough_memory_mm(machine, [pages], task.uid, total_vm)
+    except OutOfMemory:
+        return  # mmap() says ENOMEM, and it lives on with what it has
+    try:
+        util.vm_acct_memory(machine, task, pages)
+        pgtable.map_page_tables(machine, task, pages)
+        memory.fault(machine, task, Use.ANON, pages)
+    except OutOfMemory:
+        if task.pid in machine.tasks and not machine.panicked:
+            exit_task(machine, task)
 
 
 def _together(machine: Machine, growers: Growers) -> bool:
@@ -165,7 +193,8 @@ def _share_out(growers: Growers, pages: Counts) -> None:
     for task, count, carry in zip(growers.tasks, pages.tolist(), growers.carry.tolist(), strict=True):
         task.grown = carry
         if count:
-            tasks.count_growth(task, count)
+            task.anon += count
+            task.committed += count
             shares[task] = shares.get(task, 0) + count
 
 
@@ -187,7 +216,7 @@ def _make_tables(machine: Machine, growers: Growers, tables: int) -> None:
     """Promised too, as long as the list of their type lasts; then they are asked for, which refills it."""
     zone = growers.zone
     if tables > growers.unmovable:
-        tasks.alloc_other(machine, zone.nid, tables)
+        kernel_pages.alloc_other(machine, zone.nid, tables)
         growers.look(machine)
     elif tables:
         zone.fresh.unmovable += tables
@@ -195,7 +224,7 @@ def _make_tables(machine: Machine, growers: Growers, tables: int) -> None:
         growers.free -= tables
         growers.unmovable -= tables
     if tables:
-        machine.mod_page_tables(machine.node(zone.nid), tables)
+        pgtable.mod_page_tables(machine, zone.nid, tables)
 
 
 def _count(machine: Machine, growers: Growers, pages: int) -> None:

@@ -10,11 +10,11 @@ import numpy as np
 
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import (
-    alloc_request,
     build,
     compaction,
     file_set,
     filemap,
+    fork,
     hugetlb,
     hugetlb_demote,
     hugetlbfs_inode,
@@ -33,10 +33,12 @@ from vmfs.mm import (
     wmark_restore,
 )
 from vmfs.mm import fragment as fragmenting
+from vmfs.mm.alloc_request import Parts, Request
 from vmfs.mm.clock import Clock, Timetable
 from vmfs.mm.cpu import CpuStat
 from vmfs.mm.current import INIT, Current
 from vmfs.mm.damon import Damon
+from vmfs.mm.exit import exit_task
 from vmfs.mm.growth import Growth
 from vmfs.mm.huge_memory import TransparentHugePages
 from vmfs.mm.hugetlb import Hstate
@@ -56,7 +58,7 @@ from vmfs.mm.swapfile import SwapArea
 from vmfs.mm.sysctl import Sysctl
 from vmfs.mm.tasks import Memory, Task
 from vmfs.mm.vmstat import COLUMN, Item, Scope, columns
-from vmfs.mm.zonelist import fallback_order, zonelist
+from vmfs.mm.zonelist import fallback_order
 
 
 class Machine:
@@ -142,7 +144,7 @@ class Machine:
         self.reaped: list[tuple[int, str]] = []  # the second of uptime, and what the OOM reaper says then
         self.growth = Growth()
         self.next_pid = self.cpu_stat.first_pid
-        self.given_pids: list[int] | None = None  # see tasks.give_pids()
+        self.given_pids: list[int] | None = None  # see fork.give_pids()
         wmark_restore.restore(self, snapshot)
         self._protections_are_stale = True
         self.vfs = shrinker.loaded(self)
@@ -217,11 +219,11 @@ class Machine:
         """count_vm_events(); events never fall."""
         self._events[COLUMN[item]] += count
 
-    def alloc_pages(self, request: alloc_request.Request) -> alloc_request.Parts:
-        """alloc_pages(), with the OOM killer behind it as long as it finds a victim."""
-        return oom_kill.alloc_pages_may_oom(self, request)
+    def alloc_pages(self, request: Request, task: Task | None = None) -> Parts:
+        """alloc_pages(), with the OOM killer behind it as long as it finds a victim other than `task`."""
+        return oom_kill.alloc_pages_may_oom(self, request, task)
 
-    def alloc_in_turns(self, request: alloc_request.Request) -> Iterator[alloc_request.Parts]:
+    def alloc_in_turns(self, request: Request) -> Iterator[Parts]:
         """The same for pages that can be reclaimed as soon as they are in use."""
         return oom_kill.alloc_in_turns(self, request)
 
@@ -235,14 +237,6 @@ class Machine:
         cache = self.slab_cache(name)
         if cache is not None and count > 0:
             slab.free(self, cache, count)
-
-    def mod_page_tables(self, node: Node, pages: int) -> None:
-        """Page tables are counted per zone or per node, by release: the nearest that kernel pages are of."""
-        zone = zonelist(self, node.nid, self.zone_index("Normal"))[0]
-        if self.kernel.has(Feature.PAGETABLES_PER_ZONE):
-            zone.mod_state(Item.NR_ZONE_PAGE_TABLE_PAGES, pages)
-        else:
-            self.node(zone.nid).mod_state(Item.NR_PAGE_TABLE_PAGES, pages)
 
     @property
     def new_anon_list(self) -> Lru:
@@ -364,7 +358,7 @@ class Machine:
         """
         self.topology += 1
         self.touch()
-        return tasks.start(self, name, Memory(**memory), oom_score_adj, uid)
+        return fork.start(self, name, Memory(**memory), oom_score_adj, uid)
 
     @contextmanager
     def acting(self, current: Current) -> Iterator[None]:
@@ -387,7 +381,7 @@ class Machine:
 
     def stop(self, task: Task) -> None:
         """The task exits; its memory is freed."""
-        tasks.exit_task(self, task)
+        exit_task(self, task)
         self.topology += 1
         self.touch()
 

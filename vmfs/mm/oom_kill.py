@@ -18,12 +18,12 @@ from vmfs.mm import (
     page_alloc,
     page_free,
     swapfile,
-    tasks,
     vmscan,
     wmark,
 )
 from vmfs.mm.alloc_request import OutOfMemory, Parts, Request, gfp_highuser_movable
 from vmfs.mm.current import KWORKER, Current
+from vmfs.mm.exit import exit_task
 from vmfs.mm.panic import panic
 from vmfs.mm.printk import SECOND, Level
 from vmfs.mm.vmstat import Item
@@ -142,7 +142,7 @@ def _oom_kill_process(machine: Machine, oc: OomControl, victim: Task, message: s
     machine.count_event(Item.OOM_KILL, 1)
     machine.printk(Level.ERR, oom_report.killed(machine, message, victim))
     _wake_oom_reaper(machine, victim)
-    tasks.exit_task(machine, victim, killed=True)
+    exit_task(machine, victim, killed=True)
 
 
 def _wake_oom_reaper(machine: Machine, victim: Task) -> None:

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm import mmap
+from vmfs.mm import kernel_pages, mmap
 from vmfs.mm.mmzone import PAGE_SHIFT
+from vmfs.mm.vmstat import Item
+from vmfs.mm.zonelist import zonelist
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -111,3 +113,27 @@ def spanned(kernel: Kernel, end: Addresses, pages: Addresses) -> tuple[Addresses
     """
     shifts = (PTE_SHIFT_I386,) if kernel.has(Feature.HIGHMEM) else (PTE_SHIFT, PMD_SHIFT, PUD_SHIFT)
     return tuple(((end - 1) >> shift) - ((end - (pages << PAGE_SHIFT)) >> shift) for shift in shifts)
+
+
+def map_page_tables(machine: Machine, task: Task, grows: int = 0) -> None:
+    """The tables that all mappings need when touched; the anonymous one with `grows` more pages."""
+    tables = of_task(machine, task, grows)
+    kernel_pages.alloc_other(machine, task.nid, tables.pages - task.tables.pages, task)
+    more = tables.counted(machine.kernel) - task.tables.counted(machine.kernel)
+    mod_page_tables(machine, task.nid, more)
+    task.tables = tables
+
+
+def free_pgtables(machine: Machine, task: Task) -> None:
+    """All tables of a task that exits."""
+    mod_page_tables(machine, task.nid, -task.tables.counted(machine.kernel))
+    kernel_pages.free_other(machine, task.nid, task.tables.pages)
+
+
+def mod_page_tables(machine: Machine, nid: int, pages: int) -> None:
+    """Page tables are counted per zone or per node, by release: the nearest that kernel pages are of."""
+    zone = zonelist(machine, nid, machine.zone_index("Normal"))[0]
+    if machine.kernel.has(Feature.PAGETABLES_PER_ZONE):
+        zone.mod_state(Item.NR_ZONE_PAGE_TABLE_PAGES, pages)
+    else:
+        machine.node(zone.nid).mod_state(Item.NR_PAGE_TABLE_PAGES, pages)

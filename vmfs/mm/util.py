@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
+from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.mmzone import PAGE_SHIFT
 from vmfs.mm.printk import SECOND
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
+    from vmfs.mm.tasks import Task
 
 KBYTES_SHIFT = PAGE_SHIFT - 10
 RATELIMIT = 5 * SECOND, 10  # DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST
@@ -64,3 +66,22 @@ def warn_not_enough(machine: Machine, pages: int) -> None:
         told = f"bytes: {pages << PAGE_SHIFT} not" if kernel.has(Feature.OVERCOMMIT_WARNS_BYTES) else "no"
         process = f"pid: {who.pid}, comm: {who.comm}"
         machine.warn(f"{name}: {process}, {told} enough memory for the allocation")
+
+
+def security_vm_enough_memory_mm(machine: Machine, sizes: list[int], uid: int, total_vm: int = 0) -> None:
+    """For mappings of these sizes, one after the other: OutOfMemory where one may not be promised."""
+    before = machine.committed_as
+    for pages in sizes:
+        machine.committed_as += pages
+        total_vm += pages
+        if not vm_enough_memory(machine, pages, total_vm=total_vm, cap_sys_admin=uid == 0):
+            machine.committed_as = before
+            warn_not_enough(machine, pages)
+            raise OutOfMemory([])
+    machine.committed_as = before
+
+
+def vm_acct_memory(machine: Machine, task: Task, pages: int) -> None:
+    """So many pages are promised to a task."""
+    machine.committed_as += pages
+    task.committed += pages
