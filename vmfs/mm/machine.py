@@ -370,13 +370,8 @@ class Machine:
             self.current = before
 
     def set_oom_score_adj(self, task: Task, value: int) -> None:
-        """__set_oom_adj(): PermissionError when the caller may not go as low."""
-        capable = self.current.uid == 0
-        if value < task.oom_score_adj_min and not capable:
-            raise PermissionError
-        task.oom_score_adj = value
-        if capable:
-            task.oom_score_adj_min = value
+        """PermissionError when the caller may not go as low."""
+        oom_kill.set_oom_adj(self, task, value)
         self.touch()
 
     def stop(self, task: Task) -> None:

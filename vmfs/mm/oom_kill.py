@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmfs.mm import (
     compaction,
     gfp,
-    mempolicy,
+    oom_control,
     oom_report,
     page_alloc,
     page_free,
@@ -22,8 +22,9 @@ from vmfs.mm import (
     wmark,
 )
 from vmfs.mm.alloc_request import OutOfMemory, Parts, Request, gfp_highuser_movable
-from vmfs.mm.current import KWORKER, Current
+from vmfs.mm.current import KWORKER
 from vmfs.mm.exit import exit_task
+from vmfs.mm.oom_control import OomControl
 from vmfs.mm.panic import panic
 from vmfs.mm.printk import SECOND, Level
 from vmfs.mm.vmstat import Item
@@ -39,35 +40,6 @@ REAPER_DELAY_MICROSECS = 2 * SECOND
 ZAP_NANOSECS = 400  # to free one page of a victim
 
 
-@dataclass(frozen=True, slots=True)
-class OomControl:
-    """struct oom_control: who found no memory, for what. `nids`: a memory policy's nodes, or None.
-
-    `task` is None for a request from outside the machine's tasks, `order` -1 for sysrq-f.
-    """
-
-    current: Current
-    task: Task | None
-    gfp_mask: int
-    order: int
-    highest_zoneidx: int
-    cpu: int
-    nids: tuple[int, ...] | None = None
-
-    @property
-    def is_sysrq_oom(self) -> bool:
-        return self.order == -1
-
-    @property
-    def cause(self) -> str:
-        """What led here, as the call trace shows it."""
-        if self.is_sysrq_oom:
-            return "sysrq"
-        if not self.gfp_mask & gfp.MOVABLE:
-            return "kernel"
-        return "fault" if self.task else "read"
-
-
 def oom_badness(machine: Machine, task: Task, totalpages: int | None = None) -> int | None:
     """Pages the task holds, moved by oom_score_adj; None for one that must not be chosen."""
     if task.oom_score_adj == OOM_SCORE_ADJ_MIN:
@@ -77,30 +49,20 @@ def oom_badness(machine: Machine, task: Task, totalpages: int | None = None) -> 
     return task.rss + task.swap + task.page_tables + task.oom_score_adj * (totalpages // 1000)
 
 
-def constrained(machine: Machine, oc: OomControl) -> bool:
-    """constrained_alloc(): whether a memory policy leaves out nodes with memory."""
-    return oc.nids is not None and any(n.nid not in oc.nids for n in machine.nodes if n.present_pages)
-
-
-def _totalpages(machine: Machine, oc: OomControl) -> int:
-    swap = swapfile.total_swap_pages(machine)
-    if not constrained(machine, oc):
-        return machine.totalram_pages + swap
-    return swap + sum(machine.node(nid).present_pages for nid in oc.nids or ())
-
-
-def eligible(machine: Machine, oc: OomControl) -> list[Task]:
-    """Tasks whose memory could be on the nodes in question (mempolicy_in_oom_domain())."""
-    if not constrained(machine, oc):
-        return list(machine.tasks.values())
-    nids = oc.nids or ()
-    return [t for t in machine.tasks.values() if t.memory.policy != mempolicy.BIND or t.nid in nids]
+def set_oom_adj(machine: Machine, task: Task, value: int) -> None:
+    """__set_oom_adj(): PermissionError when the caller may not go as low."""
+    capable = machine.current.uid == 0
+    if value < task.oom_score_adj_min and not capable:
+        raise PermissionError
+    task.oom_score_adj = value
+    if capable:
+        task.oom_score_adj_min = value
 
 
 def _select_bad_process(machine: Machine, oc: OomControl) -> Task | None:
     """The highest badness; of equals the latest."""
-    total = _totalpages(machine, oc)
-    scored = ((oom_badness(machine, task, total), task.pid) for task in eligible(machine, oc))
+    total = oom_control.totalpages(machine, oc)
+    scored = ((oom_badness(machine, task, total), task.pid) for task in oom_control.eligible(machine, oc))
     best = max(((score, pid) for score, pid in scored if score is not None), default=None)
     return machine.tasks[best[1]] if best else None
 
@@ -125,7 +87,7 @@ def out_of_memory(machine: Machine, oc: OomControl) -> Task | None:
 
 def _check_panic_on_oom(machine: Machine, oc: OomControl) -> None:
     setting = machine.sysctl.panic_on_oom
-    if oc.is_sysrq_oom or not setting or (setting != PANIC_ALWAYS and constrained(machine, oc)):
+    if oc.is_sysrq_oom or not setting or (setting != PANIC_ALWAYS and oom_control.constrained(machine, oc)):
         return
     oom_report.dump_header(machine, oc, None)
     kind = "compulsory" if setting == PANIC_ALWAYS else "system-wide"

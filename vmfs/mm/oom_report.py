@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import gfp, mem_info, mmap, oom_kill
+from vmfs.mm import gfp, mem_info, mmap, oom_control
 from vmfs.mm.bitmap import id_list
 from vmfs.mm.dump_stack import dump_stack
 from vmfs.mm.mmzone import PAGE_SHIFT, PAGE_SIZE
@@ -14,7 +14,7 @@ from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
-    from vmfs.mm.oom_kill import OomControl
+    from vmfs.mm.oom_control import OomControl
     from vmfs.mm.tasks import Task
 
 KBYTES_SHIFT = PAGE_SHIFT - 10
@@ -107,7 +107,7 @@ def _dump_tasks(machine: Machine, oc: OomControl) -> None:
     kinds = machine.kernel.has(Feature.OOM_TASKS_RSS_KINDS)
     machine.printk(Level.INFO, "Tasks state (memory values in pages):")
     machine.printk(Level.INFO, TASKS_HEAD.format("rss_anon rss_file rss_shmem " if kinds else ""))
-    for task in oom_kill.eligible(machine, oc):
+    for task in oom_control.eligible(machine, oc):
         parts = f"{task.anon:>8} {task.file:>8} {task.shmem:>9} " if kinds else ""
         machine.printk(
             Level.INFO,
@@ -121,7 +121,7 @@ def total_vm(machine: Machine, task: Task) -> int:
 
 
 def _oom_summary(machine: Machine, oc: OomControl, victim: Task) -> str:
-    kind = "CONSTRAINT_MEMORY_POLICY" if oom_kill.constrained(machine, oc) else "CONSTRAINT_NONE"
+    kind = "CONSTRAINT_MEMORY_POLICY" if oom_control.constrained(machine, oc) else "CONSTRAINT_NONE"
     return (
         f"oom-kill:constraint={kind},nodemask={_nodemask(oc)},{_cpuset(machine)},global_oom,task_memcg=/,"
         f"task={victim.name},pid={victim.pid},uid={victim.uid}"
