@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from errno import ENOENT
+from errno import ELOOP, ENOENT
 from typing import TYPE_CHECKING
 
 from vmfs.tree.entries import Directory, Entry, Leaf, Symlink
@@ -13,6 +13,8 @@ from vmfs.views.entry import Link
 
 if TYPE_CHECKING:
     from vmfs.tree.tree import Tree
+
+MOST_LINKS = 40  # MAXSYMLINKS
 
 
 def find(tree: Tree, path: str) -> Entry:
@@ -54,3 +56,25 @@ def _row(place: Place, path: str, name: str, policy: Policy) -> Entry | None:
 def _link(place: Place, path: str, name: str, policy: Policy) -> Entry | None:
     target = place.link(name)
     return None if target is None else Symlink(path, stat.S_IFLNK | 0o777, policy, target)
+
+
+def resolve(tree: Tree, path: str) -> str:
+    """The path with all links followed, as realpath(3); ENOENT, ELOOP."""
+    done, rest, links = "", path.split("/"), 0
+    while rest:
+        name = rest.pop(0)
+        if name == "..":
+            done = done.rpartition("/")[0]
+        elif name not in ("", "."):
+            entry = tree.entry(f"{done}/{name}")
+            links += isinstance(entry, Symlink)
+            if links > MOST_LINKS:
+                raise error(ELOOP)
+            if isinstance(entry, Symlink):
+                done, rest = (
+                    ("" if entry.target.startswith("/") else done),
+                    entry.target.split("/") + rest,
+                )
+            else:
+                done = entry.path
+    return done or "/"

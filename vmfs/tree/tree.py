@@ -7,13 +7,13 @@ import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
-from errno import EACCES, EHOSTDOWN, EINVAL, EISDIR, ELOOP, ENOTDIR
+from errno import EACCES, EHOSTDOWN, EINVAL, EISDIR, ENOTDIR
 from typing import TYPE_CHECKING, Any
 
 from vmfs import views
 from vmfs.control import Control
 from vmfs.tree.entries import Directory, Entry, Leaf, Stat, Symlink
-from vmfs.tree.find import find
+from vmfs.tree.find import find, resolve
 from vmfs.tree.handle import Handle
 from vmfs.tree.index import Index
 from vmfs.tree.policy import CONTROL, Caller, error, policy_of
@@ -23,7 +23,6 @@ from vmfs.views.entry import Dir, Shape
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
-MOST_LINKS = 40  # MAXSYMLINKS
 KEPT_ENTRIES = 4096
 """Paths whose rows and texts are remembered; who walks over more starts again."""
 
@@ -92,24 +91,7 @@ class Tree:
 
     def resolve(self, path: str) -> str:
         """The path with all links followed, as realpath(3); ENOENT, ELOOP."""
-        done, rest, links = "", path.split("/"), 0
-        while rest:
-            name = rest.pop(0)
-            if name == "..":
-                done = done.rpartition("/")[0]
-            elif name not in ("", "."):
-                entry = self.entry(f"{done}/{name}")
-                links += isinstance(entry, Symlink)
-                if links > MOST_LINKS:
-                    raise error(ELOOP)
-                if isinstance(entry, Symlink):
-                    done, rest = (
-                        ("" if entry.target.startswith("/") else done),
-                        entry.target.split("/") + rest,
-                    )
-                else:
-                    done = entry.path
-        return done or "/"
+        return resolve(self, path)
 
     def stat(self, path: str) -> Stat:
         """As lstat(2), but for st_size: the length of the text at this moment."""
