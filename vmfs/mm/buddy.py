@@ -16,34 +16,24 @@ import numpy.typing as npt
 from vmfs.mm import fallback
 from vmfs.mm.extents import Extents, Pfns, distinct
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, NR_PAGE_ORDERS, MigrateType
-
-Types = npt.NDArray[np.uint8]
+from vmfs.mm.pageblock import PageBlocks
 
 _EMPTY: Pfns = np.empty(0, np.int64)
 MAX_BLOCK = 1 << MAX_PAGE_ORDER
 
 
 @dataclass(slots=True, eq=False)
-class Buddy:
-    """`start_pfn` and `end_pfn` bound the zone; `pageblock_order` is 9, or 10 with 4 MiB pages."""
+class Buddy(PageBlocks):
+    """The lists of one zone, by type and order."""
 
-    start_pfn: int
-    end_pfn: int
-    pageblock_order: int = 9
     nr_free_pages: int = 0
     _small: list[list[Pfns]] = field(init=False)
     _runs: list[Extents] = field(init=False)
-    _types: Types = field(init=False)
-    _blocks: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
+        PageBlocks.__post_init__(self)  # super() does not know the class that slots=True makes
         self._small = [[_EMPTY] * MAX_PAGE_ORDER for _ in MigrateType]
         self._runs = [Extents.empty() for _ in MigrateType]
-        first = self.start_pfn >> self.pageblock_order
-        last = -(-self.end_pfn >> self.pageblock_order)
-        # Zero means Movable: an untouched zone's table is never paged in.
-        self._types = np.zeros(max(last - first, 0), np.uint8)
-        self._blocks = [0] * len(MigrateType)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -65,13 +55,6 @@ class Buddy:
         """Free pages in blocks of pageblock size and more (NR_FREE_PAGES_BLOCKS)."""
         orders = range(self.pageblock_order, NR_PAGE_ORDERS)
         return sum(self.nr_free(order) << order for order in orders)
-
-    def nr_pageblocks(self, migratetype: MigrateType) -> int:
-        return self._blocks[migratetype]
-
-    def set_nr_pageblocks(self, migratetype: MigrateType, count: int) -> None:
-        """How many blocks pagetypeinfo counts before the first change of type."""
-        self._blocks[migratetype] = count
 
     def free_extents(self) -> Extents:
         """All free pages, neighbours joined."""
@@ -130,27 +113,6 @@ class Buddy:
                 yield order, "a free block is not aligned to its size"
             if np.isin(starts ^ (1 << order), starts).any():
                 yield order, "two free buddies have not merged"
-
-    # -- page blocks -------------------------------------------------------------------------
-
-    def _index(self, pfns: Pfns) -> Pfns:
-        return (pfns >> self.pageblock_order) - (self.start_pfn >> self.pageblock_order)
-
-    def _types_at(self, index: Pfns) -> Types:
-        raw = self._types[index]
-        return np.where(raw == 0, np.uint8(MigrateType.MOVABLE), raw - np.uint8(1)).astype(np.uint8)
-
-    def types_of(self, pfns: Pfns) -> Types:
-        """get_pageblock_migratetype() of each frame."""
-        return self._types_at(self._index(pfns))
-
-    def set_types(self, pfns: Pfns, migratetype: MigrateType) -> None:
-        """set_pageblock_migratetype() of the blocks that hold these frames."""
-        index = distinct(self._index(pfns))
-        for previous, count in enumerate(np.bincount(self._types_at(index), minlength=len(MigrateType))):
-            self._blocks[previous] -= int(count)
-        self._blocks[migratetype] += len(index)
-        self._types[index] = 0 if migratetype is MigrateType.MOVABLE else migratetype + 1
 
     # -- allocating --------------------------------------------------------------------------
 
@@ -297,17 +259,13 @@ class Buddy:
         """Runs of the largest order go to the list of each block's type."""
         if not len(runs.start):
             return
-        if self._all_movable(runs):
+        if self.all_movable(runs):
             self._insert_runs(runs, MigrateType.MOVABLE)
             return
         blocks = runs.chopped(MAX_BLOCK)
         types = self.types_of(blocks.start)
         for migratetype in np.flatnonzero(np.bincount(types)):
             self._insert_runs(blocks.select(types == migratetype), MigrateType(int(migratetype)))
-
-    def _all_movable(self, runs: Extents) -> bool:
-        first, last = self._index(runs.start), self._index(runs.end - 1)
-        return not any(self._types[a : b + 1].any() for a, b in zip(first, last, strict=True))
 
     def _insert(self, starts: Pfns, order: int, migratetype: MigrateType) -> None:
         lists = self._small[migratetype]
