@@ -39,7 +39,6 @@ class Request:
     migratetype: MigrateType
     highest_zoneidx: int
     thisnode: bool = False
-    may_oom: bool = True
     cpu_nid: int | None = None
     gfp_mask: int = gfp.GFP_KERNEL
 

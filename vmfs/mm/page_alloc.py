@@ -148,7 +148,7 @@ def alloc_pages_node(
     an attempt on the node has failed.
     """
     request = gfp_highuser_movable(machine, nid, count, order)
-    request = replace(request, thisnode=True, may_oom=False, cpu_nid=cpu_nid)
+    request = replace(request, thisnode=True, cpu_nid=cpu_nid)
     parts: Parts = []
     left = count
     while left:
