@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
+from vmfs.mm import swapfile
 from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.mmzone import PAGE_SHIFT
 from vmfs.mm.printk import SECOND
@@ -29,16 +30,12 @@ def commit_limit(machine: Machine) -> int:
     else:
         memory = machine.totalram_pages - hugetlb_total_pages(machine)
         allowed = (memory * sysctl.overcommit_ratio & machine.kernel.ulong_max) // 100
-    return allowed + total_swap_pages(machine)
+    return allowed + swapfile.total_swap_pages(machine)
 
 
 def hugetlb_total_pages(machine: Machine) -> int:
     """Base pages in the pools of all sizes (mm/hugetlb.c)."""
     return sum(hstate.nr_huge_pages << hstate.order for hstate in machine.hstates)
-
-
-def total_swap_pages(machine: Machine) -> int:
-    return sum(area.pages for area in machine.swap_areas)
 
 
 def vm_enough_memory(machine: Machine, pages: int, *, total_vm: int, cap_sys_admin: bool) -> bool:
@@ -51,7 +48,7 @@ def vm_enough_memory(machine: Machine, pages: int, *, total_vm: int, cap_sys_adm
     if sysctl.overcommit_memory == OVERCOMMIT_ALWAYS:
         return True
     if sysctl.overcommit_memory == OVERCOMMIT_GUESS:
-        return pages <= machine.totalram_pages + total_swap_pages(machine)
+        return pages <= machine.totalram_pages + swapfile.total_swap_pages(machine)
     allowed = commit_limit(machine) - min(total_vm // 32, sysctl.user_reserve_kbytes >> KBYTES_SHIFT)
     if not cap_sys_admin:
         allowed -= sysctl.admin_reserve_kbytes >> KBYTES_SHIFT

@@ -7,7 +7,7 @@ from errno import EACCES, EINVAL
 
 from vmfs.mm import oom_kill
 from vmfs.mm.printk import Level
-from vmfs.mm.util import total_swap_pages
+from vmfs.mm.swapfile import total_swap_pages
 from vmfs.views.kstrtox import c_string, kstrtoint
 from vmfs.views.proc.pid.process import Process
 
