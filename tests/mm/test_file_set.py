@@ -39,7 +39,7 @@ def test_a_page_that_is_read_twice_becomes_active(release):
 
     assert cached(machine) == (0, PAGES)
     assert machine.event(Item.PGACTIVATE) == PAGES
-    assert machine.event(Item.PGPGIN) == PAGES * 8
+    assert machine.event(Item.PGPGIN) == PAGES * 4
     machine.read_files(PAGES, 0, name="big")
     assert machine.event(Item.PGACTIVATE) == PAGES
     check(machine)
@@ -50,7 +50,7 @@ def test_with_generations_it_stays_where_it_is(release):
     machine = read_twice(release)
 
     assert cached(machine) == (PAGES, 0)
-    assert machine.event(Item.PGPGIN) == PAGES * 8
+    assert machine.event(Item.PGPGIN) == PAGES * 4
 
 
 def test_files_without_a_name_are_others_every_time():
@@ -67,7 +67,7 @@ def test_what_was_dropped_is_read_from_disk():
     machine.read_files(PAGES, 0, name="big")
 
     assert cached(machine) == (PAGES, 0)
-    assert machine.event(Item.PGPGIN) == 2 * PAGES * 8
+    assert machine.event(Item.PGPGIN) == 2 * PAGES * 4
 
 
 def test_what_was_reclaimed_is_read_from_disk_and_the_rest_is_activated():
@@ -79,7 +79,7 @@ def test_what_was_reclaimed_is_read_from_disk_and_the_rest_is_activated():
     before = machine.event(Item.PGPGIN)
     machine.read_files(NODE_PAGES - PAGES, 0, name="second")
 
-    lost = (machine.event(Item.PGPGIN) - before) // 8
+    lost = (machine.event(Item.PGPGIN) - before) // 4
     assert 0 < left <= NODE_PAGES
     assert machine.event(Item.PGACTIVATE) == NODE_PAGES - PAGES - lost
     check(machine)
@@ -99,7 +99,7 @@ def test_more_of_the_files_is_read_once():
     machine.read_files(PAGES, 0, name="big")
 
     assert cached(machine) == (PAGES, 0)
-    assert machine.event(Item.PGPGIN) == PAGES * 8
+    assert machine.event(Item.PGPGIN) == PAGES * 4
 
 
 def test_a_control_line_names_them():

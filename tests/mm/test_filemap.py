@@ -5,7 +5,7 @@ import pytest
 from vmfs import boot, spec
 from vmfs.mm import page_alloc
 from vmfs.mm.check import check
-from vmfs.mm.filemap import SECTORS_PER_PAGE
+from vmfs.mm.filemap import KBYTES_PER_PAGE
 from vmfs.mm.machine import Machine
 from vmfs.mm.vmstat import Item
 from vmfs.mm.workingset import XA_CHUNK_SIZE
@@ -26,7 +26,7 @@ def test_what_was_read_first_makes_room_for_what_comes_last(laps, monkeypatch):
 
     assert len(asked) < 2000
     assert machine.event(Item.OOM_KILL) == 0
-    assert machine.event(Item.PGPGIN) >= pages * SECTORS_PER_PAGE
+    assert machine.event(Item.PGPGIN) >= pages * KBYTES_PER_PAGE
     stolen = machine.global_page_state(Item.PGSTEAL_KSWAPD) + machine.global_page_state(Item.PGSTEAL_DIRECT)
     assert pages - machine.totalram_pages < stolen < pages * 1.01
     assert machine.global_page_state(Item.PGSCAN_FILE) == stolen
@@ -92,5 +92,5 @@ def test_a_little_room_is_used_many_times(monkeypatch):
     machine.read_files(machine.totalram_pages)
 
     assert len(asked) < 3000
-    assert machine.event(Item.PGPGIN) >= machine.totalram_pages * SECTORS_PER_PAGE
+    assert machine.event(Item.PGPGIN) >= machine.totalram_pages * KBYTES_PER_PAGE
     check(machine)

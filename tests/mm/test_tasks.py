@@ -50,11 +50,6 @@ def test_each_kind_of_memory_is_counted_as_what_it_is(machine):
     check(machine)
 
 
-def test_a_mapped_file_is_read_in_major_faults(machine):
-    machine.start("reader", file=3200, anon=1000)
-    assert machine.event(Item.PGMAJFAULT) == 100  # of 128 KiB each
-
-
 def test_an_exit_leaves_only_the_page_cache(machine):
     before = counts(machine)
     machine.stop(machine.start("db", anon=5000, file=200, shmem=30, thp=True))

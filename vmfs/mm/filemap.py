@@ -33,12 +33,11 @@ if TYPE_CHECKING:
     from vmfs.mm.file_set import FileSet
     from vmfs.mm.machine import Machine
 
-SECTORS_PER_PAGE = 8
+KBYTES_PER_PAGE = PAGE_SIZE >> 10  # pgpgin and pgpgout count kbytes
 FILES_PER_DIRECTORY = 250
 INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
 READAHEAD_RAMP = 31 * 128  # windows of 128, 256 … 2048 pages in folios of order 0, 2 … 8
 SHORTEST_LAP = 1024  # pages
-READAHEAD_PAGES = 32  # VM_READAHEAD_PAGES: what a fault in a mapped file reads at once
 
 
 def read(machine: Machine, pages: int, files: int, nid: int, known: FileSet | None = None) -> None:
@@ -156,8 +155,13 @@ def _read_pages(machine: Machine, use: Use, pages: int, nid: int, reading: Readi
             huge -= _make_huge(machine, zone, batch, huge)
             which = Lru.ACTIVE_FILE if reading.active else Lru.INACTIVE_FILE
             lru.add(machine.node(zone.nid), zone, which, batch)
-    machine.count_event(Item.PGPGIN, pages * SECTORS_PER_PAGE)
-    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
+    count_reads(machine, pages, thrashing=reading.workingset)
+
+
+def count_reads(machine: Machine, pages: int, *, thrashing: bool) -> None:
+    """Pages come from disk for someone who waits; for what had been in use it is memory that he waits for."""
+    machine.count_event(Item.PGPGIN, pages * KBYTES_PER_PAGE)
+    psi.stall(machine, pages * psi.DISK_NANOSECS, *((psi.MEMORY, psi.IO) if thrashing else (psi.IO,)))
 
 
 def _make_huge(machine: Machine, zone: Zone, batch: Batch, most: int) -> int:
@@ -237,7 +241,7 @@ def write_back(machine: Machine, node: Node, zone: Zone, batch: Batch, pages: in
     node.mod_state(Item.NR_DIRTY, -done)
     node.mod_state(Item.NR_WRITTEN, done)
     zone.mod_state(Item.NR_ZONE_WRITE_PENDING, -done)
-    machine.count_event(Item.PGPGOUT, done * SECTORS_PER_PAGE)
+    machine.count_event(Item.PGPGOUT, done * KBYTES_PER_PAGE)
     return done
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, lru_gen, mempolicy, oom_kill, page_alloc, page_free, psi, rmap, workingset
-from vmfs.mm.alloc_request import Parts, Request, gfp_highuser_movable, portions
+from vmfs.mm import (
+    filemap,
+    filemap_fault,
+    lru,
+    lru_gen,
+    mempolicy,
+    page_alloc,
+    page_free,
+    psi,
+    rmap,
+    vma_alloc,
+    workingset,
+)
+from vmfs.mm.alloc_request import Parts
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
@@ -18,33 +29,24 @@ if TYPE_CHECKING:
 
 def fault(machine: Machine, task: Task, use: Use, pages: int) -> None:
     """do_anonymous_page() and its like on that many pages, spread as the task's policy says."""
-    for portion in portions(machine, pages):
-        for nid, share in mempolicy.spread(machine, task.nid, task.memory.policy, portion):
-            _fault_node(machine, task, use, nid, share)
-    psi.stall(machine, pages * psi.FAULT_NANOSECS, psi.CPU)
+    for nid, share in vma_alloc.spread(machine, task, pages):
+        _fault_node(machine, task, use, nid, share)
     if use is Use.FILE:
-        machine.count_event(Item.PGMAJFAULT, -(-pages // filemap.READAHEAD_PAGES))
-        machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
-        psi.stall(machine, pages * psi.DISK_NANOSECS, psi.IO)
+        filemap_fault.count_first_faults(machine, pages)
+    else:
+        psi.stall(machine, pages * psi.FAULT_NANOSECS, psi.CPU)
 
 
 def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) -> None:
     if task.memory.thp and use is Use.ANON and machine.thp.allows_advised:
         pages -= _fault_huge(machine, task, nid, pages >> machine.kernel.hpage_pmd_order)
-    request = user_pages(machine, task, nid, pages, zeroed=use is Use.ANON)
-    for parts in oom_kill.alloc_in_turns(machine, request, task):
+    if use is Use.FILE:
+        workingset.add(machine, pages, nid)
+    for parts in vma_alloc.from_node(machine, task, nid, pages, zeroed=use is Use.ANON):
         _map(machine, task, use, parts)
-        machine.count_event(Item.PGFAULT, sum(extents.pages for _, extents in parts))
+        if use is not Use.FILE:
+            machine.count_event(Item.PGFAULT, sum(extents.pages for _, extents in parts))
         _count_interleaved(machine, task, nid, [(zone, extents.pages) for zone, extents in parts])
-
-
-def user_pages(machine: Machine, task: Task, nid: int, pages: int, *, zeroed: bool = False) -> Request:
-    """What a fault of the task asks for where its policy is `nid`'s turn."""
-    return replace(
-        gfp_highuser_movable(machine, nid, pages, zeroed=zeroed),
-        thisnode=task.memory.policy == mempolicy.BIND,
-        cpu_nid=mempolicy.numa_node_id(machine, task.nid),
-    )
 
 
 def _fault_huge(machine: Machine, task: Task, nid: int, count: int) -> int:
@@ -90,7 +92,7 @@ def _map(machine: Machine, task: Task, use: Use, parts: Parts) -> None:
 def _list_of(machine: Machine, task: Task, use: Use) -> Lru:
     if task.memory.mlock:
         return Lru.UNEVICTABLE
-    return Lru.INACTIVE_FILE if use is Use.FILE else machine.new_anon_list
+    return filemap_fault.new_list(machine) if use is Use.FILE else machine.new_anon_list
 
 
 def map_swapped(machine: Machine, zone: Zone, batch: Batch, *, in_fault: bool) -> None:
@@ -101,18 +103,14 @@ def map_swapped(machine: Machine, zone: Zone, batch: Batch, *, in_fault: bool) -
         shadows = workingset.unknown_shadows(machine, batch.pages)
     else:
         shadows = batch.task.shadows.take_evenly(batch.pages)
-    oldest, left = lru_gen.swapin_list(machine, node), batch.pages
-    for fate in workingset.refault(machine, node, shadows, file=False, in_fault=in_fault):
-        some = lru.split(batch, fate.pages)
-        some.workingset = fate.workingset
-        left -= some.pages
-        lru.add(node, zone, Lru.ACTIVE_ANON if fate.active else oldest, some)
-    if left:  # these were still in the swap cache when the area went
-        lru.add(node, zone, oldest, batch)
+    refaults = workingset.refault(machine, node, shadows, file=False, in_fault=in_fault)
+    # Those without a shadow were still in the swap cache when the area went.
+    workingset.add_refaulted(
+        node, zone, batch, refaults, (lru_gen.swapin_list(machine, node), Lru.ACTIVE_ANON)
+    )
 
 
 def count_reads(machine: Machine, pages: int) -> None:
     """swap_readpage(), for which the reader waits."""
     machine.count_event(Item.PSWPIN, pages)
-    machine.count_event(Item.PGPGIN, pages * filemap.SECTORS_PER_PAGE)
-    psi.stall(machine, pages * psi.DISK_NANOSECS, psi.MEMORY, psi.IO)
+    filemap.count_reads(machine, pages, thrashing=True)

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from vmfs.mm.tasks import Task
 
 
-def used_again(task: Task, seconds: float) -> float:
-    """The part of its memory that a task, which uses all of it at random, meets within that time."""
-    return -math.expm1(-task.memory.touch * seconds / max(task.rss + task.swap, 1))
+def used_again(task: Task, seconds: float, pages: int = 1) -> float:
+    """The part of its memory that a task, which uses all of it at random, meets within that time.
+
+    What is used of `pages` that stand together is used of all.
+    """
+    return -math.expm1(-task.memory.touch * seconds * pages / max(task.rss + task.swap + task.lost, 1))
 
 
 def mapped(machine: Machine, use: Use, extents: Extents, task: Task) -> Batch:
@@ -35,7 +38,7 @@ def folio_referenced(machine: Machine, batch: Batch) -> int:
         return 0
     if batch.accessed:
         return batch.pages
-    if not task.memory.touch or batch.use not in (Use.ANON, Use.SHMEM):
+    if not task.memory.touch:
         return 0
     seconds = (machine.clock.uptime_centisecs - batch.seen_centisecs) / 100
     return int(batch.pages * used_again(task, seconds))

@@ -178,7 +178,8 @@ def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:
     """folio_alloc_swap(), pageout()"""
     swapfile.get_swap_pages(machine, batch.pages)
     machine.count_event(Item.PSWPOUT, batch.pages)
-    machine.count_event(Item.PGPGOUT, batch.pages * 8)
+    machine.count_event(Item.PGPGOUT, batch.pages * filemap.KBYTES_PER_PAGE)
     node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
+    node.mod_state(Item.NR_WRITTEN, batch.pages)
     swapped = machine.swapped if batch.task is None else batch.task.swapped
     swapped[batch.use] = swapped.get(batch.use, 0) + batch.pages

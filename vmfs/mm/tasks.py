@@ -54,6 +54,7 @@ class Task:
     file: int = 0
     shmem: int = 0
     shadows: Shadows = field(default_factory=Shadows)  # of what is swapped out
+    file_shadows: Shadows = field(default_factory=Shadows)  # of what reclaim took of its file
     swapped: dict[Use, int] = field(default_factory=dict)
     thp: int = 0  # of the anonymous pages, those in huge ones
     tables: Tables = NO_TABLES
@@ -63,6 +64,7 @@ class Task:
     started_centisecs: int = 0
     grown: float = 0.0  # part of a page that is still to come
     touched: float = 0.0  # part of a page of swap that is still to be touched
+    read_again: float = 0.0  # the same of a page of its file that is lost
     hugetlb: HugetlbFile | None = None
 
     @property
@@ -77,6 +79,11 @@ class Task:
     @property
     def swap(self) -> int:
         return sum(self.swapped.values())
+
+    @property
+    def lost(self) -> int:
+        """Pages of its file that reclaim took."""
+        return self.memory.file - self.file
 
     @property
     def page_tables(self) -> int:

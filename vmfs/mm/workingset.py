@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from vmfs.kernel import Feature
-from vmfs.mm import scan_count, swapfile
+from vmfs.mm import lru, scan_count, swapfile
 from vmfs.mm.ctrl_pos import MAX_NR_GENS, MIN_NR_GENS
-from vmfs.mm.lru import Use
-from vmfs.mm.mmzone import Node
+from vmfs.mm.lru import Lru, Use
+from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.shadow import Shadow
 from vmfs.mm.vmstat import Item
 
@@ -74,6 +74,8 @@ def eviction(machine: Machine, node: Node, batch: Batch, left: int) -> None:
     shadow = pack_shadow(machine, node, batch)
     if batch.files is not None:
         batch.files.shadows.add(shadow)
+    elif batch.task is not None:
+        batch.task.file_shadows.add(shadow)
     gone = trees.pages * batch.pages // max(batch.pages + left, 1)
     trees.pages -= gone
     _count_shadows(machine, gone)
@@ -89,9 +91,10 @@ def forget(machine: Machine, part: int, whole: int) -> None:
 
 
 def forget_files(machine: Machine, part: int, whole: int) -> None:
-    """That part of the shadows of files with a name is gone, and their pages will be no refaults."""
-    for known in machine.vfs.file_sets.values():
-        known.shadows.forget(part, whole)
+    """That part of the shadows of files that are read again is gone: their pages will be no refaults."""
+    kept = [known.shadows for known in machine.vfs.file_sets.values()]
+    for shadows in [*kept, *(task.file_shadows for task in machine.tasks.values())]:
+        shadows.forget(part, whole)
 
 
 def shadows_used(machine: Machine, pages: int) -> None:
@@ -152,6 +155,20 @@ def refault(
                 fate = _refault(machine, node, some, file, recent=is_recent)
             fates[fate] = fates.get(fate, 0) + pages
     return [Refault(*fate, pages) for fate, pages in fates.items() if pages]
+
+
+def add_refaulted(
+    node: Node, zone: Zone, batch: Batch, refaults: list[Refault], lists: tuple[Lru, Lru]
+) -> None:
+    """A batch comes back, the pages of each fate to one of two lists; those without a shadow to the first."""
+    left = batch.pages
+    for fate in refaults:
+        some = lru.split(batch, fate.pages)
+        some.workingset = fate.workingset
+        left -= some.pages
+        lru.add(node, zone, lists[fate.active], some)
+    if left:
+        lru.add(node, zone, lists[0], batch)
 
 
 def _test_recent(machine: Machine, shadow: Shadow, file: bool) -> int:
