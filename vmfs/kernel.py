@@ -92,6 +92,8 @@ class Feature(Enum):
     RECLAIM_COST_ROTATIONS = ((6, 12), None, None)
     # lru_gen: only what had been in use before it went is restored.
     LRU_GEN_RESTORES_WORKINGSET = ((7, 2), None, None)
+    # Compaction has scanned all pages of a free block that it skips; before, one.
+    COMPACT_COUNTS_FREE_PAGES = ((6, 12), None, None)
     # Files of ext4 are cached in large folios.
     FILE_LARGE_FOLIOS = ((7, 2), None, None)
     # Swap areas without a priority take turns; before, each had its own.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vmfs.kernel import Feature
 from vmfs.mm import pcp_free, psi, wmark
 from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Batch, Lru
@@ -26,8 +27,8 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
     """Returns the pages moved. `whole` is what the administrator asks for: every page block.
 
     Otherwise, on behalf of an allocation, page blocks that are not of the movable type are left
-    alone (suitable_migration_source(), suitable_migration_target()), and what was moved from leaves
-    the per-cpu list at once.
+    alone (suitable_migration_source(), suitable_migration_target()), no page is looked at in vain, and
+    what was moved from leaves the per-cpu list at once.
     """
     batches = _movable(machine, zone)
     movable = Extents.concat([batch.extents for batch in batches]).coalesced()
@@ -35,7 +36,8 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
     if not whole:
         movable, targets = _only_movable_blocks(zone, movable), _only_movable_blocks(zone, targets)
     source, target = _meet(movable, targets, zone.free_area.pageblock_order)
-    _count(machine, movable, targets, source.pages)
+    scanned = _scanned_to(machine, zone, target) if whole else movable.pages
+    _count(machine, scanned, targets.pages, source.pages)
     if source.pages:
         zone.free_area.isolate(target)
         _move(batches, source, target)
@@ -74,6 +76,18 @@ def _meet(movable: Extents, targets: Extents, order: int) -> tuple[Extents, Exte
     return source.coalesced(), above.coalesced()
 
 
+def _scanned_to(machine: Machine, zone: Zone, target: Extents) -> int:
+    """isolate_migratepages_block() over all blocks up to those that pages were moved to.
+
+    A free block counts with all its pages or as one, by release; holes are taken to be spread evenly.
+    """
+    meet = int(target.start.min()) if target.pages else zone.zone_start_pfn + zone.spanned_pages
+    scanned = zone.present_pages
+    if not machine.kernel.has(Feature.COMPACT_COUNTS_FREE_PAGES):
+        scanned += sum(zone.free_area.nr_free(order) for order in range(11)) - zone.free_pages
+    return scanned * (meet - zone.zone_start_pfn) // zone.spanned_pages
+
+
 def _move(batches: list[Batch], source: Extents, target: Extents) -> None:
     """migrate_pages(): each batch keeps its size and gets new frames for those that moved."""
     left = target
@@ -92,9 +106,9 @@ def _touched(batches: list[Batch], pages: Extents) -> list[Batch]:
     return [batches[index] for index in np.unique(owner[every.overlaps(pages)])]
 
 
-def _count(machine: Machine, movable: Extents, targets: Extents, moved: int) -> None:
-    machine.count_event(Item.COMPACT_MIGRATE_SCANNED, movable.pages)
-    machine.count_event(Item.COMPACT_FREE_SCANNED, targets.pages)
+def _count(machine: Machine, migrate_scanned: int, free_scanned: int, moved: int) -> None:
+    machine.count_event(Item.COMPACT_MIGRATE_SCANNED, migrate_scanned)
+    machine.count_event(Item.COMPACT_FREE_SCANNED, free_scanned)
     machine.count_event(Item.COMPACT_ISOLATED, 2 * moved)
     machine.count_event(Item.PGMIGRATE_SUCCESS, moved)
 
