@@ -12,7 +12,7 @@ import numpy as np
 
 from vmfs.kernel import Feature
 from vmfs.mm import pcp_free, psi, wmark
-from vmfs.mm.extents import Extents
+from vmfs.mm.extents import Extents, distinct
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import MigrateType, Zone
 from vmfs.mm.vmstat import Item
@@ -37,7 +37,7 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
         movable, targets = _only_movable_blocks(zone, movable), _only_movable_blocks(zone, targets)
     source, target = _meet(movable, targets, zone.free_area.pageblock_order)
     scanned = _scanned_to(machine, zone, target) if whole else movable.pages
-    _count(machine, scanned, targets.pages, source.pages)
+    _count(machine, scanned, _blocks_of(target, zone.free_area.pageblock_order), source.pages)
     if source.pages:
         zone.free_area.isolate(target)
         _move(batches, source, target)
@@ -86,6 +86,11 @@ def _scanned_to(machine: Machine, zone: Zone, target: Extents) -> int:
     if not machine.kernel.has(Feature.COMPACT_COUNTS_FREE_PAGES):
         scanned += sum(zone.free_area.nr_free(order) for order in range(11)) - zone.free_pages
     return scanned * (meet - zone.zone_start_pfn) // zone.spanned_pages
+
+
+def _blocks_of(target: Extents, order: int) -> int:
+    """isolate_freepages_block() over the page blocks that pages were moved to, in pages."""
+    return len(distinct(target.chopped(1 << order).start >> order)) << order
 
 
 def _move(batches: list[Batch], source: Extents, target: Extents) -> None:
