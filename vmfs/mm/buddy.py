@@ -20,6 +20,7 @@ from vmfs.mm.pageblock import PageBlocks
 
 _EMPTY: Pfns = np.empty(0, np.int64)
 MAX_BLOCK = 1 << MAX_PAGE_ORDER
+_FEW = 4  # blocks
 
 
 @dataclass(slots=True, eq=False)
@@ -234,6 +235,8 @@ class Buddy(PageBlocks):
 
     def _merge(self, fresh: Pfns, order: int) -> Pfns:
         """Insert blocks of one order; returns the first frames of those that merged into the next."""
+        if len(fresh) <= _FEW:
+            return np.array(self._merge_few(fresh.tolist(), order), np.int64)
         buddies = fresh ^ (1 << order)
         paired = _member(buddies, fresh)
         up = fresh[paired & ((fresh & (1 << order)) == 0)]
@@ -247,6 +250,30 @@ class Buddy(PageBlocks):
                     joined |= hit
         self._insert_by_type(alone[~joined], order)
         return np.concatenate((up, alone[joined] & ~np.int64(1 << order)))
+
+    def _merge_few(self, fresh: list[int], order: int) -> list[int]:
+        """The same in plain integers: arrays cost more than they save on a block or two."""
+        size = 1 << order
+        pairs = [pfn for pfn in fresh if pfn ^ size in fresh]
+        up = [pfn for pfn in pairs if not pfn & size]
+        for pfn in fresh:
+            if pfn in pairs:
+                continue
+            if self._take_block(pfn ^ size, order):
+                up.append(pfn & ~size)
+            else:
+                self._insert_by_type(np.array([pfn], np.int64), order)
+        return up
+
+    def _take_block(self, pfn: int, order: int) -> bool:
+        """A free block off its list; False where it is not free."""
+        for lists in self._small:
+            starts = lists[order]
+            at = int(starts.searchsorted(pfn))
+            if at < len(starts) and starts[at] == pfn:
+                lists[order] = np.concatenate((starts[:at], starts[at + 1 :]))
+                return True
+        return False
 
     def _insert_by_type(self, starts: Pfns, order: int) -> None:
         if not len(starts):

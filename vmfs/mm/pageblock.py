@@ -12,6 +12,8 @@ from vmfs.mm.mmzone import MigrateType
 
 Types = npt.NDArray[np.uint8]
 
+_TYPES: Types = np.array([MigrateType.MOVABLE, *MigrateType], np.uint8)  # what is stored -> what it means
+
 
 @dataclass(slots=True, eq=False)
 class PageBlocks:
@@ -55,8 +57,7 @@ class PageBlocks:
         return not any(self._types[a : b + 1].any() for a, b in zip(first, last, strict=True))
 
     def _types_at(self, index: Pfns) -> Types:
-        raw = self._types[index]
-        return np.where(raw == 0, np.uint8(MigrateType.MOVABLE), raw - np.uint8(1)).astype(np.uint8)
+        return _TYPES[self._types[index]]
 
     def _index(self, pfns: Pfns) -> Pfns:
         return (pfns >> self.pageblock_order) - (self.start_pfn >> self.pageblock_order)
