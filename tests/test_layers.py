@@ -40,10 +40,6 @@ ONLY_USER = {
 }
 """A library -> the only place that may import it."""
 
-BACK = {("vmfs.mm.swap_state", "vmfs.mm.filemap"), ("vmfs.mm.writeback", "vmfs.mm.filemap")}
-"""The page cache, who dirties it and the swap cache call each other. They import modules and no names, so
-that any of them can come first."""
-
 MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 
 
@@ -68,15 +64,14 @@ def dotted(module: str) -> str:
 NAMES = {dotted(module) for module in MODULES}
 
 
-def needed(module: str) -> Iterator[tuple[str, bool]]:
-    """The modules that must be there before this one can run, and whether it takes names out of them."""
+def needed(module: str) -> Iterator[str]:
+    """The modules that must be there before this one can run."""
     for node in ast.parse((PACKAGE / module).read_text()).body:
         if isinstance(node, ast.Import):
-            yield from ((alias.name, False) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                inside = f"{node.module}.{alias.name}"
-                yield (inside, False) if inside in NAMES else (str(node.module), True)
+            inside = (f"{node.module}.{alias.name}" for alias in node.names)
+            yield from (name if name in NAMES else str(node.module) for name in inside)
 
 
 def room(name: str) -> str:
@@ -107,13 +102,4 @@ def test_every_room_has_a_layer() -> None:
 
 
 def test_any_module_can_be_imported_first():
-    graph = {dotted(m): {name for name, _ in needed(m) if (dotted(m), name) not in BACK} for m in MODULES}
-
-    TopologicalSorter(graph).prepare()  # CycleError names the modules
-
-
-def test_modules_that_need_each_other_take_no_names():
-    found = {(dotted(m), *each) for m in MODULES for each in needed(m)}
-
-    assert {(*edge, False) for edge in BACK} <= found
-    assert not {(*edge, True) for edge in BACK} & found
+    TopologicalSorter({dotted(m): set(needed(m)) for m in MODULES}).prepare()  # CycleError names a cycle

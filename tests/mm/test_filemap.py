@@ -5,8 +5,8 @@ import pytest
 from vmfs import boot, spec
 from vmfs.mm import page_alloc
 from vmfs.mm.check import check
-from vmfs.mm.filemap import KBYTES_PER_PAGE
 from vmfs.mm.machine import Machine
+from vmfs.mm.mmzone import KBYTES_PER_PAGE
 from vmfs.mm.vmstat import Item
 from vmfs.mm.workingset import XA_CHUNK_SIZE
 

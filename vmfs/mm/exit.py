@@ -6,7 +6,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import filemap, kernel_pages, lru, page_free, pgtable, swapfile, util
+from vmfs.mm import kernel_pages, lru, page_free, pgtable, swapfile, util
+from vmfs.mm.charge import charge
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import MIGRATE_PCPTYPES, Zone
 from vmfs.mm.vmstat import Item
@@ -54,10 +55,10 @@ def _exit_mm(machine: Machine, task: Task) -> Counter[Zone]:
                 zone.mod_state(Item.NR_MLOCK, -batch.pages)
                 machine.count_event(Item.UNEVICTABLE_PGS_MUNLOCKED, batch.pages)
                 machine.count_event(Item.UNEVICTABLE_PGS_RESCUED, batch.pages)
-            filemap.charge(machine, node, batch, -batch.pages)
+            charge(machine, node, batch, -batch.pages)
             if batch.use is Use.FILE:
                 kept = Batch(Use.FILE, batch.extents)
-                filemap.charge(machine, node, kept, kept.pages)
+                charge(machine, node, kept, kept.pages)
                 lru.add(node, zone, Lru.INACTIVE_FILE, kept)
             else:
                 page_free.free_pages(machine, zone, batch.extents)

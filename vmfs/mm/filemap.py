@@ -17,23 +17,22 @@ from vmfs.mm import (
     lru,
     page_free,
     psi,
-    rss,
-    swap_state,
     swapfile,
     wmark,
     workingset,
     writeback,
 )
+from vmfs.mm.charge import charge
 from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
-from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
+from vmfs.mm.mmzone import KBYTES_PER_PAGE, PAGE_SIZE, Node, Zone
+from vmfs.mm.page_writeback import mark_dirty
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.file_set import FileSet
     from vmfs.mm.machine import Machine
 
-KBYTES_PER_PAGE = PAGE_SIZE >> 10  # pgpgin and pgpgout count kbytes
 FILES_PER_DIRECTORY = 250
 INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
 READAHEAD_RAMP = 31 * 128  # windows of 128, 256 … 2048 pages in folios of order 0, 2 … 8
@@ -181,31 +180,6 @@ def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> Iter
             yield zone, batch
 
 
-def charge(machine: Machine, node: Node, batch: Batch, pages: int) -> None:
-    """What a batch counts for beside its list; negative when it goes."""
-    if batch.use is Use.ANON:
-        node.mod_state(Item.NR_ANON_PAGES, pages)
-    elif batch.use is not Use.UNKNOWN:
-        node.mod_state(Item.NR_FILE_PAGES, pages)
-    if batch.use is Use.SHMEM:
-        node.mod_state(Item.NR_SHMEM, pages)
-    elif batch.use is Use.SWAPCACHE:
-        swap_state.count(machine, node, pages)
-    elif batch.use is Use.FILE and pages < 0:
-        node.mod_state(Item.NR_FILE_HUGEPAGES, -batch.huge)
-    elif batch.use is Use.BUFFERS:
-        machine.buffers += pages
-        machine.cache_free("buffer_head", -pages)  # where they go
-    rss.count_rss(machine, node, batch, pages)
-
-
-def uncharge(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
-    """A batch goes: its counts, and its dirt, which is written first."""
-    charge(machine, node, batch, -batch.pages)
-    if batch.dirty:
-        write_back(machine, node, zone, batch)
-
-
 def write(machine: Machine, pages: int, files: int, nid: int) -> None:
     """File data is written: dirty pages, then writeback down to the background threshold."""
     for some, share in _turns(machine, pages, files):
@@ -219,30 +193,10 @@ def _write_pages(machine: Machine, pages: int, nid: int, *, nodes: bool) -> None
     if nodes:
         workingset.add(machine, pages, nid)
     for zone, batch in _add_to_page_cache(machine, Use.FILE, pages, nid):
-        _mark_dirty(machine, machine.node(zone.nid), zone, batch)
+        mark_dirty(machine, machine.node(zone.nid), zone, batch)
         lru.add(machine.node(zone.nid), zone, Lru.INACTIVE_FILE, batch)
     writeback.dirtied(machine)
     writeback.balance_dirty_pages(machine)
-
-
-def _mark_dirty(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
-    """folio_account_dirtied()"""
-    batch.dirty = batch.pages
-    batch.dirtied_centisecs = machine.clock.uptime_centisecs
-    node.mod_state(Item.NR_DIRTY, batch.dirty)
-    node.mod_state(Item.NR_DIRTIED, batch.dirty)
-    zone.mod_state(Item.NR_ZONE_WRITE_PENDING, batch.dirty)
-
-
-def write_back(machine: Machine, node: Node, zone: Zone, batch: Batch, pages: int | None = None) -> int:
-    """Dirty pages of a batch reach the disk."""
-    done = batch.dirty if pages is None else min(pages, batch.dirty)
-    batch.dirty -= done
-    node.mod_state(Item.NR_DIRTY, -done)
-    node.mod_state(Item.NR_WRITTEN, done)
-    zone.mod_state(Item.NR_ZONE_WRITE_PENDING, -done)
-    machine.count_event(Item.PGPGOUT, done * KBYTES_PER_PAGE)
-    return done
 
 
 def drop_pagecache(machine: Machine) -> None:

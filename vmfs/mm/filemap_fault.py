@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, psi, rmap, vma_alloc, workingset
+from vmfs.mm.charge import charge
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
@@ -50,7 +51,7 @@ def _map(machine: Machine, zone: Zone, task: Task, batch: Batch) -> None:
     node, pages = machine.node(zone.nid), batch.pages
     known = task.file_shadows
     shadows = known.take_evenly(pages * known.pages // task.lost)
-    filemap.charge(machine, node, batch, pages)
+    charge(machine, node, batch, pages)
     workingset.shadows_used(machine, sum(shadow.pages for shadow in shadows))
     refaults = workingset.refault(machine, node, shadows, file=True, in_fault=True)
     workingset.add_refaulted(node, zone, batch, refaults, (new_list(machine), Lru.ACTIVE_FILE))

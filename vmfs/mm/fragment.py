@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vmfs.mm import filemap, lru, page_free
+from vmfs.mm import lru, page_free
+from vmfs.mm.charge import charge
 from vmfs.mm.extents import Extents, Pfns
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import MigrateType, Node, Zone
@@ -58,7 +59,7 @@ def _break(machine: Machine, node: Node, zone: Zone, blocks: Pfns, size: int) ->
     zone.other = Extents.concat([zone.other, _runs(pages[~movable], 1)])
     if movable.any():
         batch = Batch(Use.FILE, _runs(pages[movable], 1))
-        filemap.charge(machine, node, batch, batch.pages)
+        charge(machine, node, batch, batch.pages)
         lru.add(node, zone, Lru.ACTIVE_FILE, batch)
     machine.count_event(Item[f"PGALLOC_{zone.event_name}"], len(blocks))
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_alloc, page_free, rmap
+from vmfs.mm import lru, page_alloc, page_free, rmap
+from vmfs.mm.charge import charge
 from vmfs.mm.lru import Lru, Use
 from vmfs.mm.vmstat import Item
 
@@ -58,7 +59,7 @@ def _collapse(machine: Machine, task: Task, count: int) -> None:
     node = machine.node(task.nid)
     for zone, extents in page_free.split_by_zone(node, got):
         batch = rmap.mapped(machine, Use.ANON, extents, task)
-        filemap.charge(machine, node, batch, batch.pages)
+        charge(machine, node, batch, batch.pages)
         lru.add(node, zone, machine.new_anon_list, batch)
     task.thp += got.pages
     node.mod_state(Item.NR_ANON_TRANSPARENT_HUGEPAGES, got.pages)
@@ -69,6 +70,6 @@ def _give_back(machine: Machine, task: Task, pages: int) -> None:
     for node, zone in machine.zones():
         for which in (Lru.ACTIVE_ANON, Lru.INACTIVE_ANON):
             for batch in lru.take_task(node, zone, which, task, pages):
-                filemap.charge(machine, node, batch, -batch.pages)
+                charge(machine, node, batch, -batch.pages)
                 page_free.free_pages(machine, zone, batch.extents)
                 pages -= batch.pages

@@ -18,6 +18,7 @@ from vmfs.mm import (
     workingset,
 )
 from vmfs.mm.alloc_request import Parts
+from vmfs.mm.charge import charge
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
@@ -81,7 +82,7 @@ def _count_thp(machine: Machine, task: Task, nid: int, pages: int, fallbacks: in
 def _map(machine: Machine, task: Task, use: Use, parts: Parts) -> None:
     for zone, extents in parts:
         batch = rmap.mapped(machine, use, extents, task)
-        filemap.charge(machine, machine.node(zone.nid), batch, batch.pages)
+        charge(machine, machine.node(zone.nid), batch, batch.pages)
         lru.add(machine.node(zone.nid), zone, _list_of(machine, task, use), batch)
         if task.memory.mlock:
             zone.mod_state(Item.NR_MLOCK, batch.pages)
@@ -98,7 +99,7 @@ def _list_of(machine: Machine, task: Task, use: Use) -> Lru:
 def map_swapped(machine: Machine, zone: Zone, batch: Batch, *, in_fault: bool) -> None:
     """Pages that were swapped out are their owner's again; which of them, is not kept."""
     node = machine.node(zone.nid)
-    filemap.charge(machine, node, batch, batch.pages)
+    charge(machine, node, batch, batch.pages)
     if batch.task is None:
         shadows = workingset.unknown_shadows(machine, batch.pages)
     else:

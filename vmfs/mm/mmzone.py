@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
+KBYTES_PER_PAGE = PAGE_SIZE >> 10  # what pgpgin and pgpgout count
 MAX_PAGE_ORDER = 10
 NR_PAGE_ORDERS = 11
 MIGRATE_PCPTYPES = 3  # the first of the types below, which have per-cpu lists

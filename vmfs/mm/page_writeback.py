@@ -1,10 +1,11 @@
-"""Dirty limits (mm/page-writeback.c)."""
+"""Dirty limits, and what counts pages as dirty or written (mm/page-writeback.c)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm.mmzone import PAGE_SIZE, Node, Zone
+from vmfs.mm.lru import Batch
+from vmfs.mm.mmzone import KBYTES_PER_PAGE, PAGE_SIZE, Node, Zone
 from vmfs.mm.vmstat import Item
 from vmfs.mm.wmark import high_wmark_pages, movable_is_highmem, totalreserve_pages
 
@@ -74,3 +75,23 @@ def node_dirty_ok(machine: Machine, node: Node) -> bool:
 
 def _beyond(pages: int, reserve: int) -> int:
     return max(0, pages - reserve)
+
+
+def mark_dirty(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
+    """folio_account_dirtied()"""
+    batch.dirty = batch.pages
+    batch.dirtied_centisecs = machine.clock.uptime_centisecs
+    node.mod_state(Item.NR_DIRTY, batch.dirty)
+    node.mod_state(Item.NR_DIRTIED, batch.dirty)
+    zone.mod_state(Item.NR_ZONE_WRITE_PENDING, batch.dirty)
+
+
+def write_back(machine: Machine, node: Node, zone: Zone, batch: Batch, pages: int | None = None) -> int:
+    """Dirty pages of a batch reach the disk."""
+    done = batch.dirty if pages is None else min(pages, batch.dirty)
+    batch.dirty -= done
+    node.mod_state(Item.NR_DIRTY, -done)
+    node.mod_state(Item.NR_WRITTEN, done)
+    zone.mod_state(Item.NR_ZONE_WRITE_PENDING, -done)
+    machine.count_event(Item.PGPGOUT, done * KBYTES_PER_PAGE)
+    return done

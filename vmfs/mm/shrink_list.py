@@ -9,8 +9,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, lru, page_free, psi, rmap, scan_count, swap_state, swapfile, workingset
+from vmfs.mm.charge import uncharge
 from vmfs.mm.lru import Batch, Lru, Use
-from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.mmzone import KBYTES_PER_PAGE, Node, Zone
 from vmfs.mm.scan_control import Reclaim, ScanControl
 from vmfs.mm.vmstat import Item
 
@@ -162,7 +163,7 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
     """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
     # What has been written comes to the end of its list, to be freed next: folio_rotate_reclaimable().
     machine.count_event(Item.PGROTATED, batch.dirty if batch.use in ON_DISK else batch.pages)
-    filemap.uncharge(machine, node, zone, batch)
+    uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
         left = filemap.file_lru_pages(machine)
         machine.vfs.pages_dropped(batch.pages, left)
@@ -178,7 +179,7 @@ def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:
     """folio_alloc_swap(), pageout()"""
     swapfile.get_swap_pages(machine, batch.pages)
     machine.count_event(Item.PSWPOUT, batch.pages)
-    machine.count_event(Item.PGPGOUT, batch.pages * filemap.KBYTES_PER_PAGE)
+    machine.count_event(Item.PGPGOUT, batch.pages * KBYTES_PER_PAGE)
     node.mod_state(Item.NR_VMSCAN_WRITE, batch.pages)
     node.mod_state(Item.NR_WRITTEN, batch.pages)
     swapped = machine.swapped if batch.task is None else batch.task.swapped

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vmfs.kernel import Feature
-from vmfs.mm import filemap, lru, page_free
+from vmfs.mm import lru, page_free
+from vmfs.mm.charge import charge
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -31,19 +31,11 @@ def total_swapcache_pages(machine: Machine) -> int:
     return machine.global_page_state(Item.NR_SWAPCACHED) + machine.swapcache
 
 
-def count(machine: Machine, node: Node, pages: int) -> None:
-    """By node, or for all nodes together on old kernels."""
-    if machine.kernel.has(Feature.NR_SWAPCACHED_PER_NODE):
-        node.mod_state(Item.NR_SWAPCACHED, pages)
-    else:
-        machine.swapcache += pages
-
-
 def add_to_swap(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
     """A batch that has its slots is nobody's mapping any more, and the next to be reclaimed."""
-    filemap.charge(machine, node, batch, -batch.pages)
+    charge(machine, node, batch, -batch.pages)
     batch.use = Use.SWAPCACHE
-    filemap.charge(machine, node, batch, batch.pages)
+    charge(machine, node, batch, batch.pages)
     lru.add_tail(node, zone, Lru.INACTIVE_ANON, batch)
 
 
@@ -60,9 +52,9 @@ def map_cached(machine: Machine, task: Task, pages: int) -> None:
         for which in LISTS:
             for batch in lru.take_task(node, zone, which, task, pages, Use.SWAPCACHE):
                 pages -= batch.pages
-                filemap.charge(machine, node, batch, -batch.pages)
+                charge(machine, node, batch, -batch.pages)
                 batch.use, batch.accessed = Use.ANON, True
-                filemap.charge(machine, node, batch, batch.pages)
+                charge(machine, node, batch, batch.pages)
                 lru.add(node, zone, which, batch)
 
 
@@ -71,5 +63,5 @@ def delete_from_swap_cache(machine: Machine) -> None:
     for node, zone in machine.zones():
         for which in (*LISTS, Lru.UNEVICTABLE):
             for batch in lru.take_use(node, zone, which, Use.SWAPCACHE):
-                filemap.charge(machine, node, batch, -batch.pages)
+                charge(machine, node, batch, -batch.pages)
                 page_free.free_pages(machine, zone, batch.extents)

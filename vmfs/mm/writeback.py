@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.mm import filemap, lru, page_writeback, psi
+from vmfs.mm import lru, page_writeback, psi
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
@@ -78,5 +78,5 @@ def _write(machine: Machine, dirty: DirtyBatches, pages: int, dirtied_before: in
         if done >= pages:
             break
         if batch.dirty and (dirtied_before is None or batch.dirtied_centisecs <= dirtied_before):
-            done += filemap.write_back(machine, node, zone, batch, pages - done)
+            done += page_writeback.write_back(machine, node, zone, batch, pages - done)
     return done
