@@ -114,3 +114,53 @@ def test_trimming_the_page_cache_leaves_slab_alone_once_it_is_gone(release):
     vmscan.shrink_node(machine, node, control, 10_000)
 
     assert node.page_state(Item.NR_SLAB_RECLAIMABLE) > before * 9 // 10
+
+
+@pytest.mark.parametrize("release", ["6.1", "7.2"])
+def test_an_object_is_looked_at_until_it_goes(release):
+    machine = tiny(release)
+    machine.drop_caches(3)
+    machine.read_files(5_000, 5_000)
+    dentries, extents = machine.vfs.unused_dentries, extents_of(machine)
+    directories = machine.vfs.unused_inodes - machine.vfs.cached_inodes
+    scanned = machine.event(Item.SLABS_SCANNED)
+    machine.drop_caches(2)
+
+    # As recorded kernels do after 10,000 files were read: 4.3 for each.
+    assert machine.event(Item.SLABS_SCANNED) - scanned == 2 * (dentries + extents) + directories
+    assert extents_of(machine) == 0
+
+
+def extents_of(machine):
+    names = ("ext4_extent_status", "extent_status")
+    return sum(cache.active_objs for name in names if (cache := machine.slab_cache(name)))
+
+
+@pytest.mark.parametrize("release", ["6.1", "6.12"])
+def test_the_shadow_of_a_page_goes_with_its_inode(release):
+    machine = tiny(release)
+    node = machine.nodes[0]
+    machine.drop_caches(3)
+    machine.read_files(10_000, 10_000)
+    machine.reclaim_node(0, node.page_state(Item.NR_FILE_PAGES))
+    shadowed = machine.vfs.shadowed_inodes
+    stolen = machine.event(Item.PGINODESTEAL) + machine.event(Item.KSWAPD_INODESTEAL)
+    assert shadowed + stolen > 8_000
+    machine.drop_caches(2)
+
+    assert machine.vfs.shadowed_inodes == 0
+    assert machine.event(Item.PGINODESTEAL) + machine.event(Item.KSWAPD_INODESTEAL) == stolen + shadowed
+    check(machine)
+
+
+def test_a_page_that_is_read_again_has_no_shadow_any_more():
+    machine = tiny("6.1")
+    machine.drop_caches(3)
+    machine.read_files(5_000, 5_000, name="site")
+    machine.reclaim_node(0, 1_000)
+    shadowed = machine.vfs.shadowed_inodes
+    assert shadowed > 500
+    machine.read_files(5_000, 5_000, name="site")
+
+    assert machine.vfs.shadowed_inodes < shadowed // 4
+    assert machine.vfs.shadowed_inodes <= machine.vfs.unused_inodes - machine.vfs.cached_inodes

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vmfs.mm.file_set import FileSet
     from vmfs.mm.machine import Machine
 
+EXTENT_CACHES = ("ext4_extent_status", "extent_status")  # of which a kernel has one
 FILES_PER_DIRECTORY = 250
 INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
 READAHEAD_RAMP = 31 * 128  # windows of 128, 256 … 2048 pages in folios of order 0, 2 … 8
@@ -135,7 +136,8 @@ def look_up(machine: Machine, files: int, dentries: int, inodes: int, cached: in
     machine.cache_alloc("dentry", dentries, nid)
     for name in ("ext4_inode_cache", "lsm_inode_cache"):
         machine.cache_alloc(name, inodes, nid)
-    machine.cache_alloc("ext4_extent_status", files, nid)
+    for name in EXTENT_CACHES:
+        machine.cache_alloc(name, files, nid)
     machine.vfs.opened(dentries, inodes, cached)
     if files:
         machine.cache_alloc("buffer_head", _inode_table_pages(files), nid)

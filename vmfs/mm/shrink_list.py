@@ -166,7 +166,7 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
     uncharge(machine, node, zone, batch)
     if batch.use is Use.FILE:
         left = filemap.file_lru_pages(machine)
-        machine.vfs.pages_dropped(batch.pages, left)
+        machine.vfs.pages_dropped(batch.pages, left, reclaimed=True)
         workingset.eviction(machine, node, batch, left)
     elif batch.use not in ON_DISK:
         shadow = workingset.pack_shadow(machine, node, batch)

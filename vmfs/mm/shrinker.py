@@ -6,6 +6,7 @@ memory is short. The rest of a cache is in use and never shrinks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,21 +22,29 @@ if TYPE_CHECKING:
 
 DISK_INODE_CACHES = ("ext4_inode_cache", "xfs_inode", "btrfs_inode", "nfs_inode_cache", "fat_inode_cache")
 SHRINK_BATCH = 128
-SCANS_PER_ROUND = 2  # 4 / DEFAULT_SEEKS
+SCANS_PER_ROUND = 2  # of every object: 4 / DEFAULT_SEEKS
+INODES = "ext4_inode_cache"
+SCANS = {"dentry": 2} | dict.fromkeys(filemap.EXTENT_CACHES, 2)
+"""How often an object is looked at until it goes. Who reads a file looks it up twice, to stat and to open it,
+and its extents as well: the first scan finds that and gives them another turn."""
+SCANS_WITH_PAGES = 3  # of an inode that still holds something: it lets go of that, has another turn, and goes
 
 
 @dataclass(slots=True)
 class Vfs:
     """What the filesystem layer holds unused. Objects, not pages.
 
-    `cached_inodes` of the unused inodes have pages in the page cache. `file_sets` are the files that
-    have a name. `nr_deferred` is what shrinkers were asked to scan and did not yet, by node and cache.
+    `cached_inodes` of the unused inodes have pages in the page cache, `shadowed_inodes` had a page that
+    reclaim took (files are taken to have one, whose shadow is all their tree holds). `file_sets` are the
+    files that have a name. `nr_deferred` is what shrinkers were asked to scan and did not yet, by node
+    and cache.
     """
 
     unused_dentries: int = 0
     unused_inodes: int = 0
     cached_inodes: int = 0
     trees: Trees = field(default_factory=Trees)
+    shadowed_inodes: int = 0
     file_sets: dict[str, FileSet] = field(default_factory=dict)
     nr_deferred: dict[tuple[int, str], float] = field(default_factory=dict)
 
@@ -44,11 +53,14 @@ class Vfs:
         self.unused_dentries += dentries
         self.unused_inodes += inodes
         self.cached_inodes = min(self.cached_inodes + cached, self.unused_inodes)
+        self.shadowed_inodes = min(self.shadowed_inodes, self.unused_inodes - self.cached_inodes)
 
-    def pages_dropped(self, pages: int, left: int) -> None:
+    def pages_dropped(self, pages: int, left: int, *, reclaimed: bool = False) -> None:
         """Page cache went: inodes lose their last page in proportion, the last one with the last page."""
         if pages:
-            self.cached_inodes = -(-self.cached_inodes * left // (pages + left))
+            kept = -(-self.cached_inodes * left // (pages + left))
+            self.shadowed_inodes += (self.cached_inodes - kept) * reclaimed
+            self.cached_inodes = kept
 
 
 def loaded(machine: Machine) -> Vfs:
@@ -72,28 +84,46 @@ def _freeable(machine: Machine) -> dict[str, int]:
     with_pages = mapping_shrinkable(machine)
     # An inode is let go only after its dentry.
     inodes = vfs.unused_inodes - (0 if with_pages else vfs.cached_inodes)
-    extents = machine.slab_cache("ext4_extent_status")
+    extents = {
+        name: cache.active_objs for name in filemap.EXTENT_CACHES if (cache := machine.slab_cache(name))
+    }
     return {
         "dentry": vfs.unused_dentries,
-        "ext4_inode_cache": max(inodes, 0),
-        "ext4_extent_status": extents.active_objs if extents else 0,
+        INODES: max(inodes, 0),
+        **extents,
         workingset.NODES: workingset.count_shadow_nodes(machine),
     }
 
 
 def freeable_pages(machine: Machine, node: Node) -> int:
     """About how many pages of a node the shrinkers could free."""
-    pages = sum(
-        count // cache.objects_per_slab << cache.order
-        for name, count in _freeable(machine).items()
-        if (cache := machine.slab_cache(name)) is not None
-    )
-    return int(pages * machine.sysctl.vfs_cache_pressure // 100 * _share_of(machine, node))
+    return int(_pages(machine, node, dict.fromkeys(_freeable(machine), 1)))
 
 
 def rounds_for(machine: Machine, node: Node, pages: int) -> float:
     """How many rounds free about so many pages of a node."""
-    return pages / max(freeable_pages(machine, node) * SCANS_PER_ROUND, 1)
+    part = {name: SCANS_PER_ROUND / _scans(machine, name) for name in _freeable(machine)}
+    return pages / max(_pages(machine, node, part), 1)
+
+
+def _pages(machine: Machine, node: Node, part: Mapping[str, float]) -> float:
+    """Pages of such parts of what the shrinkers count."""
+    pages = sum(
+        part[name] * (count // cache.objects_per_slab << cache.order)
+        for name, count in _freeable(machine).items()
+        if (cache := machine.slab_cache(name)) is not None
+    )
+    return pages * machine.sysctl.vfs_cache_pressure / 100 * _share_of(machine, node)
+
+
+def _scans(machine: Machine, name: str) -> float:
+    """How often an object of a cache is looked at until it goes, on the average."""
+    if name != INODES:
+        return SCANS.get(name, 1)
+    vfs = machine.vfs
+    holding = vfs.shadowed_inodes + (vfs.cached_inodes if mapping_shrinkable(machine) else 0)
+    share = holding / max(_freeable(machine)[INODES], holding, 1)
+    return 1 + (SCANS_WITH_PAGES - 1) * share
 
 
 def shrink_slab(machine: Machine, node: Node, rounds: float, *, kswapd: bool = False) -> int:
@@ -108,18 +138,20 @@ def shrink_slab(machine: Machine, node: Node, rounds: float, *, kswapd: bool = F
 
 
 def _total_scan(machine: Machine, node: Node, name: str, count: int, rounds: float) -> int:
-    """do_shrink_slab(): of the node's objects, by their seeks; what is less than a batch waits for more.
+    """do_shrink_slab(): of the node's objects, by their seeks, how many are looked at until they go.
 
-    Nodes of shadows have no seeks and go whatever the priority, in the end all.
+    What is less than a batch waits for more. Nodes of shadows have no seeks and go whatever the priority,
+    in the end all.
     """
     if name == workingset.NODES:
         return count
     vfs, pressure = machine.vfs, machine.sysctl.vfs_cache_pressure
     here = count * _share_of(machine, node) * pressure / 100
+    scans = _scans(machine, name)
     scan = vfs.nr_deferred.get((node.nid, name), 0.0) + here * SCANS_PER_ROUND * rounds
-    scan = min(scan, here, count)
-    ready = int(scan) if scan >= min(SHRINK_BATCH, int(here)) else 0
-    vfs.nr_deferred[node.nid, name] = scan - ready
+    scan = min(scan, here * scans, count * scans)
+    ready = int(scan / scans) if scan >= min(SHRINK_BATCH, int(here)) else 0
+    vfs.nr_deferred[node.nid, name] = scan - ready * scans
     return ready
 
 
@@ -143,7 +175,7 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None, stolen: 
     cache = machine.slab_cache(name)
     if cache is None or count <= 0:
         return 0
-    machine.count_event(Item.SLABS_SCANNED, count)
+    machine.count_event(Item.SLABS_SCANNED, int(count * _scans(machine, name)))
     freed = slab.free(machine, cache, count, node)
     if name == "dentry":
         for known in machine.vfs.file_sets.values():
@@ -151,14 +183,20 @@ def _shrink(machine: Machine, name: str, count: int, node: Node | None, stolen: 
         machine.vfs.unused_dentries -= count
     elif name == workingset.NODES:
         workingset.shadow_lru_isolate(machine, count)
-    elif name == "ext4_inode_cache":
+    elif name == INODES:
         freed += _inodes_gone(machine, count, node, stolen)
     return freed
 
 
 def _inodes_gone(machine: Machine, count: int, node: Node | None, stolen: Item) -> int:
-    """evict(): an inode takes its security blob along, and until 6.1 its pages, which `stolen` counts."""
+    """evict(): an inode takes its security blob along, and until 6.1 its pages, which `stolen` counts.
+
+    It also counts shadows that go with their inode.
+    """
     vfs = machine.vfs
+    shadowed = vfs.shadowed_inodes * count // max(_freeable(machine)[INODES], 1)
+    vfs.shadowed_inodes -= shadowed
+    machine.count_event(stolen, shadowed)
     gone = vfs.cached_inodes * count // max(vfs.unused_inodes, 1) if mapping_shrinkable(machine) else 0
     left = vfs.cached_inodes - gone
     workingset.forget(machine, count, vfs.unused_inodes)
