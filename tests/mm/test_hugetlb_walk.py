@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmfs.mm.hugetlb_walk import walk
+from vmfs.mm.hugetlb_walk import likely_cursors, walk
 
 
 def loop(nids, cursor, yields, want):
@@ -63,3 +63,19 @@ def test_nodes_that_run_out_are_asked_again_in_every_round():
     done = walk([0, 1, 2, 3], 0, yields, 100000)
     assert done.taken == yields
     assert done.tries - sum(yields.values()) == 929
+
+
+@given(walks(), st.booleans())
+def test_counts_tell_where_a_walk_from_the_first_node_stopped(args, frees):
+    nids, _, _, want = args
+    plenty = dict.fromkeys(nids, 10**7)
+    done = walk(nids, nids[0], plenty, want)
+    if frees:
+        left = {nid: plenty[nid] - taken for nid, taken in done.taken.items()}
+        assert likely_cursors(left) == (nids[0], done.cursor)
+    else:
+        assert likely_cursors(done.taken) == (done.cursor, nids[0])
+
+
+def test_counts_of_a_nodes_own_do_not_tell():
+    assert likely_cursors({0: 1, 2: 5}) == likely_cursors({0: 1, 1: 2, 2: 1}) == (0, 0)

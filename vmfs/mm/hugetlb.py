@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from vmfs.kernel import Feature
 from vmfs.mm import page_alloc, page_free
 from vmfs.mm.extents import Extents
-from vmfs.mm.hugetlb_walk import Walk, walk
+from vmfs.mm.hugetlb_walk import Walk, likely_cursors, walk
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SHIFT
 from vmfs.mm.vmstat import Item
 
@@ -58,8 +58,9 @@ class Hstate:
 
     @classmethod
     def of(cls, order: int, nids: Sequence[int], state: HugePageState) -> Hstate:
-        """Counts of a snapshot; `adopt` brings each node's pages. Where the cursors stood, nothing tells."""
-        hstate = cls(order, {nid: NodePool() for nid in nids}, nids[0], nids[0])
+        """Counts of a snapshot; `adopt` brings each node's pages. The counts alone tell of the cursors."""
+        persistent = {nid: state.nr.get(nid, 0) - state.surplus.get(nid, 0) for nid in nids}
+        hstate = cls(order, {nid: NodePool() for nid in nids}, *likely_cursors(persistent))
         hstate.demote_order = HUGETLB_PAGE_ORDER if hstate.is_gigantic else 0
         hstate.resv_huge_pages = state.resv
         hstate.nr_overcommit_huge_pages = state.overcommit

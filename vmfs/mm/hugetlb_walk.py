@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -36,6 +37,20 @@ def from_cursor(nids: Sequence[int], cursor: int) -> list[int]:
     """A round: from the cursor's own node, else the next allowed one, around the end."""
     first = next((i for i, nid in enumerate(nids) if nid >= cursor), 0)
     return [*nids[first:], *nids[:first]]
+
+
+def likely_cursors(counts: Mapping[int, int]) -> tuple[int, int]:
+    """Where walks that left `counts` (by node, ascending) stopped: the cursors to allocate and to free at.
+
+    Rounds from the first node on leave one page more, or one less, on the nodes before the cursor. Other
+    counts, such as a node's own knob leaves, do not tell: then both are where they begin.
+    """
+    nids = list(counts)
+    steps = [counts[a] - counts[b] for a, b in pairwise(nids)]
+    step = next((i for i, rise in enumerate(steps) if rise), None)
+    if step is None or sum(map(abs, steps)) != 1:
+        return nids[0], nids[0]
+    return (nids[step + 1], nids[0]) if steps[step] > 0 else (nids[0], nids[step + 1])
 
 
 def _tries(order: Sequence[int], yields: Mapping[int, int], want: int) -> int:
