@@ -106,7 +106,7 @@ class Feature(Enum):
     PCP_FREE_HIGH_AT_EXIT = ((6, 1), (6, 12), Arch.X86_64)
     ZONE_RECLAIM_ACTIVE = ((6, 1), None, None)
     PCP_FREE_SCALED = ((6, 1), None, None)
-    PCP_HUGE_PAGES = ((6, 1), None, Arch.X86_64)
+    PCP_HUGE_PAGES = ((6, 1), None, None)
     PCP_HIGH_AUTO = ((6, 12), None, None)
     THP_OFF_LOWERS_MIN_FREE = ((6, 1), None, None)
 

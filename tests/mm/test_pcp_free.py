@@ -5,7 +5,9 @@ import pytest
 from tests.small_machine import NODE_PAGES, small_machine
 from vmfs.kernel import Arch
 from vmfs.mm.check import check
+from vmfs.mm.hugetlb import set_max_huge_pages
 from vmfs.mm.mmzone import MigrateType
+from vmfs.mm.pcp import HUGE
 
 
 def normal(machine, nid=0):
@@ -102,3 +104,16 @@ def test_tasks_run_beside_who_starts_them_and_beside_each_other():
 
     assert [task.cpu for task in tasks] == [1, 2, 0]
     assert normal(machine).pageset.lists.keys() >= {1, 2}
+
+
+@pytest.mark.parametrize("arch", Arch)
+def test_freed_huge_pages_rest_on_the_list_as_well(arch):
+    machine = small_machine((6, 1), arch, nodes=1)
+    machine.set_sysctl("min_free_kbytes", 65536)
+    free = machine.free_pages
+    set_max_huge_pages(machine, machine.default_hstate, 8)
+    set_max_huge_pages(machine, machine.default_hstate, 0)
+
+    held = normal(machine).pageset.held(machine.cpu_of(0), HUGE)
+    assert held == free - machine.free_pages == 8 << machine.default_hstate.order
+    check(machine)
