@@ -23,9 +23,9 @@ def fragment(machine: Machine, keep: float, nid: int | None, zone_name: str | No
     """Break free page blocks until the share `keep` (0 to 1) of a zone's blocks has no free one.
 
     Each broken block loses one page in its middle and becomes of the unmovable type. Three in four
-    of these pages are unmovable; the fourth is a page of the page cache that came in beside
-    unmovable ones, which a full compaction moves away and a direct one does not look at. Blocks in
-    use count as broken already. Returns how many were broken.
+    of these pages are unmovable; the fourth is a page of tmpfs that came in beside unmovable ones,
+    which a full compaction moves away, a direct one does not look at and reclaim cannot drop. Blocks
+    in use count as broken already. Returns how many were broken.
     """
     nodes = machine.nodes if nid is None else [machine.node(nid)]
     zones = [(n, z) for n in nodes for z in n.zones if z.populated and zone_name in (None, z.name)]
@@ -58,9 +58,9 @@ def _break(machine: Machine, node: Node, zone: Zone, blocks: Pfns, size: int) ->
     movable[MOVABLE_SHARE - 1 :: MOVABLE_SHARE] = True
     zone.other = Extents.concat([zone.other, _runs(pages[~movable], 1)])
     if movable.any():
-        batch = Batch(Use.FILE, _runs(pages[movable], 1))
+        batch = Batch(Use.SHMEM, _runs(pages[movable], 1))
         charge(machine, node, batch, batch.pages)
-        lru.add(node, zone, Lru.ACTIVE_FILE, batch)
+        lru.add(node, zone, Lru.ACTIVE_ANON, batch)
     machine.count_event(Item[f"PGALLOC_{zone.event_name}"], len(blocks))
 
 
