@@ -164,7 +164,7 @@ TOUR = (
             "vmfs ctl 'read 1G files=1000000 node=0'",
             "grep SReclaimable proc/meminfo",
             "echo 1 > proc/sys/vm/min_slab_ratio",
-            "echo 1 > proc/sys/vm/zone_reclaim_mode",
+            "echo 7 > proc/sys/vm/zone_reclaim_mode",
             "grep SReclaimable proc/meminfo",
         ),
     ),

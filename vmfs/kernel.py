@@ -94,6 +94,8 @@ class Feature(Enum):
     LRU_GEN_RESTORES_WORKINGSET = ((7, 2), None, None)
     # Compaction has scanned all pages of a free block that it skips; before, one.
     COMPACT_COUNTS_FREE_PAGES = ((6, 12), None, None)
+    # lru_gen: who may not unmap or not write does not scan at all.
+    LRU_GEN_SCANS_FOR_ALL = (None, (6, 1), None)
     # Files of ext4 are cached in large folios.
     FILE_LARGE_FOLIOS = ((7, 2), None, None)
     # Swap areas without a priority take turns; before, each had its own.

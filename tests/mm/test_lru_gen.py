@@ -1,6 +1,9 @@
 """Generations of anonymous pages: the two youngest are active."""
 
+import pytest
+
 from tests.small_machine import NODE_PAGES, small_machine
+from vmfs.mm import vmscan
 from vmfs.mm.check import check
 from vmfs.mm.vmstat import Item
 
@@ -55,3 +58,17 @@ def test_what_comes_back_from_swap_is_old_where_there_are_old_pages():
     assert sizes(machine)[0] == active
     assert sizes(machine)[1] > inactive - 4096
     check(machine)
+
+
+@pytest.mark.parametrize(
+    ("release", "mode", "reclaims"), [((6, 1), 1, True), ((6, 12), 1, False), ((6, 12), 7, True)]
+)
+def test_node_reclaim_that_may_not_unmap_or_write_is_in_vain_since_it_ends_at_once(release, mode, reclaims):
+    machine = small_machine(release, nodes=1)
+    machine.set_sysctl("min_free_kbytes", 16384)
+    machine.lru_gen.enabled = 7
+    machine.set_sysctl("zone_reclaim_mode", mode)
+    machine.read_files(NODE_PAGES // 2)
+
+    assert (vmscan.node_reclaim(machine, machine.nodes[0], 1000) > 0) == reclaims
+    assert machine.event(Item.ZONE_RECLAIM_FAILED) == (not reclaims)

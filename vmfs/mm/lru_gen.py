@@ -42,6 +42,16 @@ def capabilities(kernel: Kernel) -> int:
     return int(leaf | LruGenCap.NONLEAF_YOUNG if kernel.has(Feature.NONLEAF_PMD_YOUNG) else leaf)
 
 
+def scans(machine: Machine, control: ScanControl) -> bool:
+    """lru_gen_shrink_node(): whether anything is done for whom; with the other lists always.
+
+    Pages that need neither unmapping nor writing go first in any case: who wants only those ends at once.
+    """
+    if not machine.lru_gen.enabled or machine.kernel.has(Feature.LRU_GEN_SCANS_FOR_ALL):
+        return True
+    return control.may_unmap and control.may_writepage
+
+
 def types_to_scan(machine: Machine, node: Node, control: ScanControl) -> tuple[bool, ...]:
     """isolate_folios(): which kind goes first, True for anonymous pages."""
     swappiness = machine.sysctl.swappiness

@@ -100,7 +100,8 @@ def node_reclaim(machine: Machine, node: Node, want: int) -> int:
     wanted = max(want, SWAP_CLUSTER_MAX)
     share = min(1.0, wanted / max(cache + slab, 1))
     freed = shrink_node(machine, node, control, int(cache * share)) if cache else 0
-    freed += shrinker.shrink_slab(machine, node, shrinker.rounds_for(machine, node, int(slab * share)))
+    if lru_gen.scans(machine, control):
+        freed += shrinker.shrink_slab(machine, node, shrinker.rounds_for(machine, node, int(slab * share)))
     machine.count_event(Item.ZONE_RECLAIM_SUCCESS, freed // SWAP_CLUSTER_MAX)
     machine.count_event(Item.ZONE_RECLAIM_FAILED, int(freed < want))
     return freed
@@ -140,6 +141,8 @@ def shrink_round(reclaim: Reclaim, target: int, priority: int) -> bool:
     """shrink_node() at a priority, until `target` pages are freed; whether it may go on."""
     machine, node, control = reclaim.machine, reclaim.node, reclaim.control
     if machine.lru_gen.enabled:
+        if not lru_gen.scans(machine, control):
+            return False
         before = reclaim.freed
         _evict_generations(reclaim, target)
         if control.trim_cache and reclaim.freed == before:
