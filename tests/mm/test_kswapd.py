@@ -6,6 +6,7 @@ from tests.small_machine import NODE_PAGES, small_machine
 from vmfs.mm import alloc_request, kswapd, page_alloc, vmscan, wmark
 from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
+from vmfs.mm.hugetlb import set_max_huge_pages
 from vmfs.mm.scan_control import ScanControl
 from vmfs.mm.swap_state import total_swapcache_pages
 from vmfs.mm.vmstat import Item
@@ -233,4 +234,19 @@ def test_one_that_may_not_sleep_hits_the_high_watermark_quickly():
         assert quick(machine) == [0, runs]
 
     assert machine.event(Item.PAGEOUTRUN) == 2
+    check(machine)
+
+
+@pytest.mark.parametrize("release", [(6, 1), (6, 12)])
+def test_a_node_without_a_large_block_is_not_balanced_for_one(release):
+    """Though so much is free that compaction_ready(): low watermarks, a page cache in between."""
+    machine = small_machine(release, nodes=1, min_free_kbytes=4096)
+    machine.set_sysctl("min_free_kbytes", 4096)
+    machine.read_files(NODE_PAGES)
+    cached = file_pages(machine)
+    set_max_huge_pages(machine, machine.default_hstate, NODE_PAGES)
+
+    assert not kswapd.pgdat_balanced(machine.nodes[0], normal(machine).index, machine.default_hstate.order)
+    assert file_pages(machine) < cached // 10
+    assert machine.default_hstate.nr_huge_pages << 9 > NODE_PAGES * 9 // 10
     check(machine)

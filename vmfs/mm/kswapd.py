@@ -7,13 +7,16 @@ allocates.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import kcompactd, psi, scan_count, vmscan, wmark
+from vmfs.mm import kcompactd, lru, psi, scan_count, vmscan, wmark
+from vmfs.mm.compaction import COSTLY_ORDER
 from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
-from vmfs.mm.mmzone import Node, Zone
+from vmfs.mm.lru import Lru
+from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
 from vmfs.mm.vmstat import Item
 
@@ -21,18 +24,36 @@ if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 MOST_RUNS = 16
+MOST_ROUNDS = 64  # of compact_gap(), so that much memory does not take long
+PCP_TYPES = (MigrateType.UNMOVABLE, MigrateType.MOVABLE, MigrateType.RECLAIMABLE)
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
 
-def pgdat_balanced(node: Node, highest_zoneidx: int) -> bool:
-    """One zone above its high watermark is enough; so is having no zone to balance."""
+def pgdat_balanced(node: Node, highest_zoneidx: int, order: int = 0) -> bool:
+    """One zone above its high watermark, with a block of `order`, is enough; so is having none to balance."""
     zones = [zone for zone in node.zones if zone.managed_pages and zone.index <= highest_zoneidx]
-    return not zones or any(_deficit(zone, highest_zoneidx) <= 0 for zone in zones)
+    return not zones or any(
+        _deficit(zone, highest_zoneidx, order) <= 0 and zone.free_area.has_block(order, PCP_TYPES)
+        for zone in zones
+    )
 
 
-def _deficit(zone: Zone, highest_zoneidx: int) -> int:
-    """Pages that are missing to the high watermark."""
-    return wmark.high_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx] + 1 - zone.free_pages
+def compact_gap(nodes: Iterable[Node], highest_zoneidx: int, order: int) -> int:
+    """What kswapd reclaims for a block of `order` at a time, where there is enough but in pieces.
+
+    kswapd_shrink_node(): then it leaves the rest to compaction. Where single pages are missing as well, it
+    goes on until they are there.
+    """
+    if order <= COSTLY_ORDER or not all(pgdat_balanced(node, highest_zoneidx) for node in nodes):
+        return sys.maxsize
+    cache = sum(lru.lru_size(z, which) for node in nodes for z in node.zones for which in Lru)
+    return max(2 << order, cache // MOST_ROUNDS)
+
+
+def _deficit(zone: Zone, highest_zoneidx: int, order: int = 0) -> int:
+    """Pages that are missing to the high watermark, with a block of `order` taken: __zone_watermark_ok()."""
+    mark = wmark.high_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx]
+    return mark + (1 << order) - zone.free_pages
 
 
 def _missing(zones: Iterable[Zone], highest_zoneidx: int) -> int:

@@ -50,7 +50,8 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Pa
     """__alloc_pages_slowpath(): kswapd, the MIN watermark, direct compaction and reclaim."""
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
-    nodes = dict.fromkeys(machine.node(zone.nid) for zone in short)
+    nodes = dict.fromkeys(machine.node(zone.nid) for zone in zones)
+    nodes = {n: None for n in nodes if not kswapd.pgdat_balanced(n, request.highest_zoneidx, request.order)}
     _wake_all_kswapds(machine, request, zones, nodes)
     woken.update(nodes)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)
@@ -68,7 +69,9 @@ def _wake_all_kswapds(machine: Machine, request: Request, zones: list[Zone], nod
     Who does that drains the per-cpu lists: see _after_reclaim().
     """
     before = _unused_pages(zones)
-    kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, request.pages, request.order)
+    gap = kswapd.compact_gap(nodes, request.highest_zoneidx, request.order)
+    want = min(request.pages, gap)
+    kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want, request.order)
     if _is_large(request) and _unused_pages(zones) > before:
         _drain_all_pages(zones)
 
