@@ -72,3 +72,15 @@ def test_node_reclaim_that_may_not_unmap_or_write_is_in_vain_since_it_ends_at_on
 
     assert (vmscan.node_reclaim(machine, machine.nodes[0], 1000) > 0) == reclaims
     assert machine.event(Item.ZONE_RECLAIM_FAILED) == (not reclaims)
+
+
+@pytest.mark.parametrize("swappiness", [60, 150])
+def test_pages_do_not_grow_old_while_files_are_older(swappiness):
+    machine = one_node()
+    machine.set_sysctl("swappiness", swappiness)
+    machine.start("first", anon=NODE_PAGES // 4)
+    machine.read_files(NODE_PAGES)
+
+    assert sizes(machine) == (NODE_PAGES // 4, 0)
+    assert not machine.event(Item.PSWPOUT)
+    check(machine)

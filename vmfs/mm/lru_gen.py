@@ -64,6 +64,15 @@ def types_to_scan(machine: Machine, node: Node, control: ScanControl) -> tuple[b
     return anon, not anon
 
 
+def in_oldest_generation(zones: list[Zone]) -> bool:
+    """scan_folios(): whether there are anonymous pages to look at.
+
+    They start in the youngest generations, files in the oldest: as long as some are there nothing ages,
+    and anonymous pages that have not aged before are not among the oldest.
+    """
+    return _size(zones, Lru.INACTIVE_ANON) > 0 or not _size(zones, Lru.INACTIVE_FILE)
+
+
 def age_anon(node: Node, zones: list[Zone]) -> None:
     """Deactivate anonymous pages before they are scanned.
 

@@ -201,10 +201,10 @@ def _evict_generations(reclaim: Reclaim, target: int) -> None:
     for anon in lru_gen.types_to_scan(reclaim.machine, reclaim.node, reclaim.control):
         if reclaim.control.trim_cache and anon:
             break
-        if anon:
+        if anon and lru_gen.in_oldest_generation(reclaim.zones):
             lru_gen.age_anon(reclaim.node, reclaim.zones)
             _evict(reclaim, Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, target)
-        else:
+        if not anon:
             _evict(reclaim, Lru.INACTIVE_FILE, Lru.ACTIVE_FILE, target)
     reclaim.rounds = (reclaim.freed - before) / max(reclaimable, 1)
 
