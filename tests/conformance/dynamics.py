@@ -164,9 +164,9 @@ def _events(read: Callable[[str], str]) -> dict[str, int]:
 
 
 def _swap_name(recording: Path) -> str:
-    """The device of the recording's swap area; some recordings end before it."""
-    swaps = recording / "21-swapon/proc/swaps"
-    return swaps.read_text().splitlines()[1].split()[0] if swaps.exists() else ""
+    """The device of the recording's swap area; some recordings end before it is switched on."""
+    tables = [(step / "proc/swaps").read_text().splitlines() for step in recordings.steps(recording)]
+    return next((table[1].split()[0] for table in tables if len(table) > 1), "")
 
 
 def _act(chain: Chain, action: recordings.Write | recordings.Load) -> None:
