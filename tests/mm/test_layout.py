@@ -25,3 +25,18 @@ def test_what_boot_reserved_lies_at_the_end_of_all_zones_but_the_first(start):
     assert reserved.pages == RESERVED
     first = start if start == 0 else start + state.present - RESERVED
     assert reserved.within(Extents.run(first, RESERVED)).pages == RESERVED
+
+
+def test_free_blocks_that_take_every_other_page_block_find_room_beside_those_of_other_types():
+    """Zone DMA of a machine whose memory had all been huge pages: four of its seven whole page blocks."""
+    state = ZoneState("DMA", start_pfn=1, spanned=4095, present=3998, managed=3840)
+    state.free[MigrateType.UNMOVABLE][:] = [0, 2, 1, 1, 1, 0, 1, 0, 0, 0, 0]
+    state.free[MigrateType.MOVABLE][:] = [4, 3, 2, 3, 2, 2, 2, 1, 2, 4, 0]
+    state.free[MigrateType.RECLAIMABLE][:] = [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0]
+    counted = {migratetype: list(counts) for migratetype, counts in state.free.items()}
+    zone, used = build_zone(Kernel.of((6, 12)), 0, 0, state)
+
+    assert not list(zone.buddy.faults())
+    for migratetype, counts in counted.items():
+        assert [zone.buddy.nr_free(order, migratetype) for order in range(MAX_PAGE_ORDER + 1)] == counts
+    assert used.pages == state.managed - zone.buddy.nr_free_pages

@@ -103,9 +103,8 @@ class _Zones:
 
 def build_zone(kernel: Kernel, nid: int, index: int, state: ZoneState) -> tuple[Zone, Extents]:
     """A zone with its free lists filled, and the pages in use."""
-    buddy = Buddy(state.start_pfn, state.start_pfn + state.spanned, kernel.pageblock_order)
     try:
-        present = lay_out(buddy, state)
+        buddy, present = lay_out(state, kernel.pageblock_order)
     except LayoutError as error:
         raise LayoutError(f"node {nid}, zone {state.name}: {error}") from None
     zone = Zone(

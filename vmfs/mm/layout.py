@@ -8,6 +8,8 @@ blocks below the largest order.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from vmfs.mm.buddy import MAX_BLOCK, Buddy
@@ -15,6 +17,7 @@ from vmfs.mm.extents import Extents, Pfns
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, MigrateType
 from vmfs.mm.snapshot import ZoneState
 
+_Placing = Callable[["Buddy", "ZoneState", "_Used"], None]
 _OTHERS_FIRST = sorted(MigrateType, key=lambda t: t is MigrateType.MOVABLE)
 
 
@@ -54,15 +57,26 @@ class _Used:
         return Extents.concat([*parts, self.runs]).coalesced()
 
 
-def lay_out(buddy: Buddy, state: ZoneState) -> Extents:
-    """Fill the free lists of an empty zone as counted; returns the present pages in use."""
+def lay_out(state: ZoneState, pageblock_order: int) -> tuple[Buddy, Extents]:
+    """The zone's free lists filled as counted, and the present pages in use.
+
+    Type after type, so that each keeps together; where a block finds no room then, as in a small zone whose
+    every page block counts, order after order.
+    """
+    try:
+        return _laid_out(state, pageblock_order, _place_by_type)
+    except LayoutError:
+        return _laid_out(state, pageblock_order, _place_by_order)
+
+
+def _laid_out(state: ZoneState, pageblock_order: int, place_small: _Placing) -> tuple[Buddy, Extents]:
+    buddy = Buddy(state.start_pfn, state.start_pfn + state.spanned, pageblock_order)
     used = _Used(_memory(state))
     _place_runs(buddy, state, used)
-    for migratetype in _OTHERS_FIRST:
-        _place_small(buddy, state, used, migratetype)
+    place_small(buddy, state, used)
     rest = used.rest()
     _type_pageblocks(buddy, state, rest)
-    return rest
+    return buddy, rest
 
 
 def _memory(state: ZoneState) -> Extents:
@@ -102,23 +116,38 @@ def _place_runs(buddy: Buddy, state: ZoneState, used: _Used) -> None:
     used.runs = Extents.concat([low, top]).coalesced()
 
 
-def _place_small(buddy: Buddy, state: ZoneState, used: _Used, migratetype: MigrateType) -> None:
-    """Each free block takes half of a used block of the next order; the other half stays used."""
-    halves = np.empty(0, np.int64)  # used, of the order above, beside this type's last free blocks
+def _place_by_type(buddy: Buddy, state: ZoneState, used: _Used) -> None:
+    for migratetype in _OTHERS_FIRST:
+        halves = np.empty(0, np.int64)  # used, of the order above, beside this type's last free blocks
+        for order in range(MAX_PAGE_ORDER - 1, -1, -1):
+            halves = _place_small(buddy, state, used, (migratetype, order), halves)
+        used.give(halves, 0)
+
+
+def _place_by_order(buddy: Buddy, state: ZoneState, used: _Used) -> None:
     for order in range(MAX_PAGE_ORDER - 1, -1, -1):
-        count = state.free[migratetype][order]
-        edges = _edge_blocks(buddy, used, order)[: max(count - len(halves), 0)]
-        _place_at(buddy, used, order, migratetype, edges)
-        count -= len(edges)
-        hosts, spare = halves[:count], halves[count:]
-        hosts = np.concatenate((hosts, used.take(order + 1, count - len(hosts))))
-        if len(spare):
-            used.give(spare, order + 1)
-        buddy.add(np.sort(hosts + (1 << order)), order, migratetype)
-        if len(hosts) < count:
-            _place_alone(buddy, used, order, migratetype, count - len(hosts))
-        halves = hosts
-    used.give(halves, 0)
+        for migratetype in _OTHERS_FIRST:
+            halves = _place_small(buddy, state, used, (migratetype, order), np.empty(0, np.int64))
+            used.give(halves, order)
+
+
+def _place_small(
+    buddy: Buddy, state: ZoneState, used: _Used, what: tuple[MigrateType, int], halves: Pfns
+) -> Pfns:
+    """Each free block takes half of a used block of the next order; returns the halves that stay used."""
+    migratetype, order = what
+    count = state.free[migratetype][order]
+    edges = _edge_blocks(buddy, used, order)[: max(count - len(halves), 0)]
+    _place_at(buddy, used, order, migratetype, edges)
+    count -= len(edges)
+    hosts, spare = halves[:count], halves[count:]
+    hosts = np.concatenate((hosts, used.take(order + 1, count - len(hosts))))
+    if len(spare):
+        used.give(spare, order + 1)
+    buddy.add(np.sort(hosts + (1 << order)), order, migratetype)
+    if len(hosts) < count:
+        _place_alone(buddy, used, order, migratetype, count - len(hosts))
+    return hosts
 
 
 def _edge_blocks(buddy: Buddy, used: _Used, order: int) -> Pfns:
