@@ -77,5 +77,12 @@ def test_counts_tell_where_a_walk_from_the_first_node_stopped(args, frees):
         assert likely_cursors(done.taken) == (done.cursor, nids[0])
 
 
-def test_counts_of_a_nodes_own_do_not_tell():
-    assert likely_cursors({0: 1, 2: 5}) == likely_cursors({0: 1, 1: 2, 2: 1}) == (0, 0)
+def test_a_nodes_own_knob_leaves_the_cursor_there():
+    assert likely_cursors({0: 16, 1: 16, 2: 12}) == (0, 2)
+    assert likely_cursors({0: 4, 1: 9, 3: 4}) == (1, 0)
+
+
+def test_other_counts_do_not_tell():
+    assert (
+        likely_cursors({0: 1, 2: 5}) == likely_cursors({0: 1, 1: 2, 2: 4}) == likely_cursors({0: 0}) == (0, 0)
+    )

@@ -42,15 +42,21 @@ def from_cursor(nids: Sequence[int], cursor: int) -> list[int]:
 def likely_cursors(counts: Mapping[int, int]) -> tuple[int, int]:
     """Where walks that left `counts` (by node, ascending) stopped: the cursors to allocate and to free at.
 
-    Rounds from the first node on leave one page more, or one less, on the nodes before the cursor. Other
-    counts, such as a node's own knob leaves, do not tell: then both are where they begin.
+    Rounds from the first node on leave one page more, or one less, on the nodes before the cursor. A node's
+    own knob leaves the cursor on that node. Other counts do not tell: then both are where they begin.
     """
     nids = list(counts)
     steps = [counts[a] - counts[b] for a, b in pairwise(nids)]
-    step = next((i for i, rise in enumerate(steps) if rise), None)
-    if step is None or sum(map(abs, steps)) != 1:
-        return nids[0], nids[0]
-    return (nids[step + 1], nids[0]) if steps[step] > 0 else (nids[0], nids[step + 1])
+    if sum(map(abs, steps)) == 1:
+        stopped = nids[steps.index(sum(steps)) + 1]
+        return (stopped, nids[0]) if sum(steps) > 0 else (nids[0], stopped)
+    lowest, highest = (pick(nids, key=lambda nid: counts[nid]) for pick in (min, max))
+    alike = len(nids) - 1 if len(nids) > 2 else 0
+    if [*counts.values()].count(counts[highest]) == alike:
+        return nids[0], lowest
+    if [*counts.values()].count(counts[lowest]) == alike:
+        return highest, nids[0]
+    return nids[0], nids[0]
 
 
 def _tries(order: Sequence[int], yields: Mapping[int, int], want: int) -> int:
