@@ -1,12 +1,16 @@
 """What wakes kswapd, how far it goes, and what it may take."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
+from vmfs import boot, spec
 from vmfs.mm import alloc_request, kswapd, page_alloc, vmscan, wmark
 from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
 from vmfs.mm.hugetlb import set_max_huge_pages
+from vmfs.mm.machine import Machine
 from vmfs.mm.scan_control import ScanControl
 from vmfs.mm.swap_state import total_swapcache_pages
 from vmfs.mm.vmstat import Item
@@ -250,4 +254,17 @@ def test_a_node_without_a_large_block_is_not_balanced_for_one(release):
     assert not kswapd.pgdat_balanced(machine.nodes[0], normal(machine).index, machine.default_hstate.order)
     assert file_pages(machine) < cached // 10
     assert machine.default_hstate.nr_huge_pages << 9 > NODE_PAGES * 9 // 10
+    check(machine)
+
+
+def test_kswapd_wakes_for_the_kernels_own_zones_though_users_find_high_memory():
+    path = Path(__file__).parents[1] / "machines" / "highmem-i386-6.1.toml"
+    machine = Machine.from_snapshot(boot.boot(spec.load(path)))
+    machine.read_files(machine.totalram_pages // 4, 1000)
+    cached, zone = file_pages(machine), normal(machine)
+    machine.set_sysctl("min_free_kbytes", zone.free_pages * 4 * 9 // 10)
+
+    high = next(z for _, z in machine.zones() if z.is_highmem and z.populated)
+    assert high.free_pages > wmark.low_wmark_pages(high)
+    assert file_pages(machine) < cached
     check(machine)

@@ -174,18 +174,25 @@ def _nr_to_reclaim(machine: Machine, zones: list[Zone], control: ScanControl) ->
 
 def wakeup_all_kswapds(machine: Machine) -> None:
     """What the next allocations would do after watermarks have moved."""
-    for node in _behind(machine):
-        wakeup_kswapd(machine, node, machine.zone_index("Movable"))
+    for highest in _highest_zones(machine):
+        for node in _behind(machine, highest):
+            wakeup_kswapd(machine, node, highest)
 
 
-def _behind(machine: Machine) -> list[Node]:
-    """Nodes whose kswapd has work and has not given up.
+def _highest_zones(machine: Machine) -> list[int]:
+    """Of those who allocate: users, and where some zone is beyond its reach the kernel itself."""
+    kernel, users = machine.zone_index("Normal"), machine.zone_index("Movable")
+    beyond = any(zone.managed_pages and zone.index > kernel for _, zone in machine.zones())
+    return [users, kernel] if beyond else [users]
+
+
+def _behind(machine: Machine, highest: int) -> list[Node]:
+    """Nodes whose kswapd has work up to zone `highest`, and has not given up.
 
     None, while an allocation finds one zone above its low watermark, on whatever node: only one
     that fails everywhere wakes them.
     """
-    highest = machine.zone_index("Movable")
-    zones = [zone for _, zone in machine.zones() if zone.managed_pages]
+    zones = [zone for _, zone in machine.zones() if zone.managed_pages and zone.index <= highest]
     if any(z.free_pages > wmark.low_wmark_pages(z) + z.lowmem_reserve[highest] for z in zones):
         return []
     nodes = (node for node in machine.nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES)
@@ -194,7 +201,7 @@ def _behind(machine: Machine) -> list[Node]:
 
 def kswapd_is_behind(machine: Machine) -> bool:
     """Whether a kswapd has work: then it tries again every second."""
-    return bool(_behind(machine))
+    return any(_behind(machine, highest) for highest in _highest_zones(machine))
 
 
 def recheck(machine: Machine) -> None:
