@@ -227,8 +227,8 @@ def test_every_other_file_is_the_recorded_one(pair):
     assert not different
 
 
-def test_reserves_are_computed_from_what_was_free(used_alike):
-    snapshot, step = used_alike
+def test_reserves_are_computed_from_what_was_free(pair):
+    snapshot, step = pair
     for name in ("user_reserve_kbytes", "admin_reserve_kbytes", "min_free_kbytes"):
         recorded = int((step / "proc/sys/vm" / name).read_text())
         assert snapshot.sysctl[name] == pytest.approx(recorded, abs=8), name
