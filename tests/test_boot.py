@@ -25,6 +25,7 @@ MACHINES = sorted(path.stem for path in (Path(__file__).parent / "machines").glo
 OTHER_USERS = {
     # Of scripts/record: one program had run where it were hundreds before, and pagesets of idle CPUs had
     # drained.
+    "pair-6.1",
     "trio-6.1",
 }
 HARDWARE = ("version", "cmdline", "filesystems", "iomem", "swaps")
