@@ -215,6 +215,8 @@ def test_ctl_prints_answers_and_stops_at_a_refusal(vmfs, monkeypatch) -> None:
 
         code, out, err = vmfs("ctl", "--at", str(mount), "stop a", "stop a", "stop b")
         assert (code, out, err) == (1, "", "vmfs: ctl: stop: no task a\n")
+        vmfs("ctl", "--at", str(mount), "start big anon=99%")
+        assert "\noom_kill 1\n" in (mount / "proc/vmstat").read_text()  # the line was sent once
         assert [name for _, name in tasks(mount)] == ["b"]
 
 

@@ -1,5 +1,9 @@
 """The same machine, seed and calls give the same bytes."""
 
+import os
+import subprocess
+import sys
+
 from vmfs import boot, spec
 from vmfs.mm import state
 from vmfs.mm.machine import Machine
@@ -43,3 +47,28 @@ def test_a_saved_machine_goes_on_as_if_it_had_not_been_saved():
 
 def test_the_seed_matters():
     assert every_text(lived(booted(7))) != every_text(lived(booted(8)))
+
+
+SAVE = """
+import sys
+from vmfs import boot, spec
+from vmfs.mm.machine import Machine
+machine = Machine.from_snapshot(boot.boot(spec.load("tiny")))
+machine.start("task", anon=20_000)
+sys.stdout.buffer.write(machine.save())
+"""
+
+
+def test_a_saved_file_is_the_same_in_any_process():
+    saved = [
+        subprocess.run(
+            [sys.executable, "-c", SAVE],
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+
+    assert saved[0] == saved[1]
+    assert state.load(saved[0]).kernel.features == booted(0).kernel.features

@@ -205,7 +205,7 @@ WRONG = {
     f"{HEAD}steps:\n  - write: [a]": "4: steps: write: a list; accepted: paths",
     f"{HEAD}steps:\n  - write: {{vm: 1}}": "4: steps: write: vm: accepted: a path that starts with /",
     f"{HEAD}steps:\n  - &a\n    do: oom\n  - *a": "6: *a: no aliases are accepted",
-    f"{HEAD}steps: !!python/object/apply:os.system [x]": "steps",
+    f"{HEAD}steps: !!python/object/apply:os.system [x]": "no tags are accepted",
     f"{HEAD}steps:\n  - loop: 2\n    steps: []": "4: steps: period: missing; accepted keys: loop",
     f"{HEAD}record: {{fields: [a b]}}\nsteps: []": "3: record: fields: 'a b' is no field",
     f"{HEAD}steps:\n  - every: 0\n    do: oom": "4: steps: every: '0'; accepted: a time of 1ms or more",
@@ -330,3 +330,35 @@ def test_a_mount_lives_by_a_scenario():
         assert '"name": "leak"' in (root / "vmfs/status").read_text()
         control.write_text("advance 540\n")
         assert "\noom_kill 1\n" in (root / "proc/vmstat").read_text()
+
+
+def run(*arguments):
+    return subprocess.run([*VMFS, "scenario", "run", *arguments], capture_output=True, text=True, check=False)
+
+
+LATE = f"{HEAD}steps:\n  - {{at: 2h, expect: MemFree > 0}}\n  - {{when: MemFree < 0, expect: MemFree > 0}}"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "out"), [((), 1, "0 of 1 as expected"), (("--for", "5"), 0, "0 of 0 as expected")]
+)
+def test_a_check_that_never_came_is_none_that_held(options, code, out, tmp_path):
+    path = tmp_path / "late.yaml"
+    path.write_text(LATE)
+    done = run(str(path), *options)
+
+    assert (done.returncode, out in done.stdout) == (code, True)
+    assert ("late.yaml:4: expect MemFree > 0: never came" in done.stderr) == bool(code)
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e400", "-1"])
+def test_time_has_an_end(seconds):
+    done = run("leak", "--for", seconds)
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_field_that_no_machine_has_is_refused_before_anything_happens(tmp_path):
+    scenario = written(tmp_path, f"{HEAD}steps:\n  - {{at: 5, expect: MemFre < 5}}")
+    with pytest.raises(ScenarioError, match=r"some\.yaml:4: expect: MemFre: this machine has no such field"):
+        living(scenario)

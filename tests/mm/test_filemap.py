@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.small_machine import small_machine
 from vmfs import boot, spec
 from vmfs.mm import page_alloc
 from vmfs.mm.check import check
@@ -93,4 +94,15 @@ def test_a_little_room_is_used_many_times(monkeypatch):
 
     assert len(asked) < 3000
     assert machine.event(Item.PGPGIN) >= machine.totalram_pages * KBYTES_PER_PAGE
+    check(machine)
+
+
+@pytest.mark.parametrize("verb", ["read_files", "write_files"])
+@pytest.mark.parametrize(("pages", "files"), [(1, 1 << 40), (1 << 40, 1), (1 << 30, 1 << 30)])
+def test_as_many_files_as_there_can_be_are_counted_in_laps(verb, pages, files):
+    machine = small_machine(nodes=1)
+    getattr(machine, verb)(pages, files)
+
+    moved = Item.PGPGIN if verb == "read_files" else Item.PGPGOUT
+    assert machine.event(moved) == pytest.approx(pages * KBYTES_PER_PAGE, rel=0.01, abs=files)
     check(machine)

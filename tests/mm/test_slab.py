@@ -164,3 +164,16 @@ def test_a_page_that_is_read_again_has_no_shadow_any_more():
 
     assert machine.vfs.shadowed_inodes < shadowed // 4
     assert machine.vfs.shadowed_inodes <= machine.vfs.unused_inodes - machine.vfs.cached_inodes
+
+
+@pytest.mark.parametrize(("pressure", "left"), [(0, 5_000), (1, 0), (1000, 0)])
+def test_without_any_pressure_on_them_no_dentries_are_dropped(pressure, left):
+    machine = tiny("6.12")
+    machine.drop_caches(3)
+    machine.set_sysctl("vfs_cache_pressure", pressure)
+    machine.read_files(5_000, 5_000)
+    machine.drop_caches(3)
+
+    assert machine.vfs.unused_dentries == machine.vfs.unused_inodes
+    assert left <= machine.vfs.unused_dentries <= left + 20  # and their directories
+    assert machine.global_page_state(Item.NR_INACTIVE_FILE) == 0

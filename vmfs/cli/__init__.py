@@ -176,12 +176,21 @@ def ctl(mountpoint: str | None, lines: tuple[str, ...]) -> None:
         raise Failure(f"{mountpoint} is no mount of vmfs, or of a part of the tree")
     for line in lines:
         try:
-            file.write_text(f"{line}\n")
+            _write_once(file, f"{line}\n")
         except PermissionError:
             raise
         except OSError:
             raise Failure(file.read_text().rstrip("\n")) from None
         click.echo(file.read_text(), nl=False)
+
+
+def _write_once(file: Path, line: str) -> None:
+    """Not Path.write_text(): a refused line stays in its buffer, and close() sends it again."""
+    descriptor = os.open(file, os.O_WRONLY)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
 
 
 @vmfs.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,10 +15,21 @@ from vmfs.cli.options import Choice, Failure, machine_options, say, tree_of
 
 if TYPE_CHECKING:
     from vmfs.scenario import Timetable
+    from vmfs.scenario.model import Action
     from vmfs.scenario.record import Samples
     from vmfs.tree import Tree
 
 PROGRESS_STEPS = 200
+
+
+class Seconds(click.FloatRange):
+    """A range is no bound for "nan"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
 
 
 @click.group()
@@ -52,9 +64,9 @@ def show(name: str) -> None:
 @click.option(
     "--field", "fields", multiple=True, metavar="FIELD", help="What to sample [default: the scenario's]."
 )
-@click.option("--interval", type=click.FloatRange(min=0.01), metavar="SECONDS", help="How often to sample.")
+@click.option("--interval", type=Seconds(min=0.01, max=1e9), metavar="SECONDS", help="How often to sample.")
 @click.option(
-    "--for", "seconds", type=click.FloatRange(min=0), metavar="SECONDS", help="End earlier or later."
+    "--for", "seconds", type=Seconds(min=0, max=1e9), metavar="SECONDS", help="End earlier or later."
 )
 @click.option("--save", type=click.Path(dir_okay=False), metavar="FILE", help="Save the machine at the end.")
 def run(
@@ -86,7 +98,7 @@ def run(
         samples.write(Path(record))
     if save:
         Path(save).write_bytes(tree.machine.save())
-    _report(tree, timetable)
+    _report(tree, timetable, timetable.missed if seconds is None else [])
 
 
 def _live(
@@ -116,15 +128,17 @@ def _bar(duration: float) -> AbstractContextManager[Any]:
     return click.progressbar(length=int(duration), label="simulated", file=sys.stderr, show_pos=True)
 
 
-def _report(tree: Tree, timetable: Timetable) -> None:
-    """What was expected and not so, one line each, and the sum."""
+def _report(tree: Tree, timetable: Timetable, missed: list[Action]) -> None:
+    """What was expected and not so, or never came, one line each, and the sum."""
     wrong = [outcome for outcome in timetable.outcomes if not outcome.held]
     for outcome in wrong:
         place = f"{timetable.scenario.file}:{outcome.line}: after {outcome.microsecs / 1_000_000:g} s"
         say("scenario", f"{place}: {outcome.what}: {outcome.seen}")
+    for check in missed:
+        say("scenario", f"{timetable.scenario.file}:{check.line}: expect {check.text}: never came")
     held = len(timetable.outcomes) - len(wrong)
     passed = (tree.machine.clock.microsecs - timetable.start) / 1_000_000
-    sum_up = f"{held} of {held + len(wrong)} as expected"
+    sum_up = f"{held} of {held + len(wrong) + len(missed)} as expected"
     click.echo(f"{timetable.scenario.name}: {passed:g} s on {tree.machine.name}, {sum_up}")
-    if wrong:
+    if wrong or missed:
         sys.exit(1)

@@ -6,7 +6,7 @@ caches of the filesystem, which is ext4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 EXTENT_CACHES = ("ext4_extent_status", "extent_status")  # of which a kernel has one
 FILES_PER_DIRECTORY = 250
+FILES_PER_PAGE = 4  # whose dentries, inodes and the like take a page, at most
 INODE_BYTES = 256  # on disk: so many inodes share a block of the inode table
 READAHEAD_RAMP = 31 * 128  # windows of 128, 256 … 2048 pages in folios of order 0, 2 … 8
 SHORTEST_LAP = 1024  # pages
@@ -42,10 +43,26 @@ SHORTEST_LAP = 1024  # pages
 
 def read(machine: Machine, pages: int, files: int, nid: int, known: FileSet | None = None) -> None:
     """`files` files of `pages` pages in all are opened and read for the first time."""
-    for some, share in _turns(machine, pages, files):
-        names = some + directories(some)
-        look_up(machine, some, names, names, min(some, share), nid)
-        read_file_pages(machine, share, some, nid, known)
+
+    def live(pages: int, files: int) -> None:
+        for some, share in _turns(machine, pages, files):
+            names = some + directories(some)
+            look_up(machine, some, names, names, min(some, share), nid)
+            read_file_pages(machine, share, some, nid, known)
+
+    _files_in_laps(machine, pages, files, live)
+
+
+def _files_in_laps(machine: Machine, pages: int, files: int, live: Callable[[int, int], None]) -> None:
+    """More files than memory has room for the inodes of: lived through once for all laps, as reads are."""
+    length = max(2 * FILES_PER_PAGE * _room(machine), SHORTEST_LAP)
+    laps, rest = divmod(files, length)
+    share = pages * length // files if laps else 0
+    lap = partial(live, share, length)
+    if laps:
+        lap()
+    repeat(machine, lap, laps - 1)
+    live(pages - laps * share, rest)
 
 
 def _turns(machine: Machine, pages: int, files: int) -> Iterator[tuple[int, int]]:
@@ -90,15 +107,8 @@ def read_file_pages(
 
 
 def _read_in_laps(machine: Machine, pages: int, files: int, nid: int, reading: Reading) -> None:
-    """A row of reads that drops what it read itself is lived through once for all its laps."""
-    length = max(2 * _room(machine), SHORTEST_LAP)
-    laps, rest = divmod(pages, length)
     reading = replace(reading, huge=_in_huge_folios(machine, pages, max(files, 1)))
-    lap = partial(_read_pages, machine, Use.FILE, length, nid, reading)
-    if laps:
-        lap()
-    repeat(machine, lap, laps - 1)
-    _read_pages(machine, Use.FILE, rest, nid, reading)
+    _pages_in_laps(machine, pages, lambda some: _read_pages(machine, Use.FILE, some, nid, reading))
 
 
 def _in_huge_folios(machine: Machine, pages: int, files: int) -> int:
@@ -184,11 +194,30 @@ def _add_to_page_cache(machine: Machine, use: Use, pages: int, nid: int) -> Iter
 
 def write(machine: Machine, pages: int, files: int, nid: int) -> None:
     """File data is written: dirty pages, then writeback down to the background threshold."""
-    for some, share in _turns(machine, pages, files):
-        names = some + directories(some)
-        look_up(machine, some, names, names, min(some, share), nid)
-        for portion in alloc_request.portions(machine, share):
-            _write_pages(machine, portion, nid, nodes=share > some)
+
+    def live(pages: int, files: int) -> None:
+        for some, share in _turns(machine, pages, files):
+            names = some + directories(some)
+            look_up(machine, some, names, names, min(some, share), nid)
+            write_pages = partial(_write_in_portions, machine, nid=nid, nodes=share > some)
+            _pages_in_laps(machine, share, write_pages)
+
+    _files_in_laps(machine, pages, files, live)
+
+
+def _pages_in_laps(machine: Machine, pages: int, live: Callable[[int], None]) -> None:
+    """A row of reads or writes that drops what it brought itself is lived through once for all its laps."""
+    length = max(2 * _room(machine), SHORTEST_LAP)
+    laps, rest = divmod(pages, length)
+    if laps:
+        live(length)
+    repeat(machine, partial(live, length), laps - 1)
+    live(rest)
+
+
+def _write_in_portions(machine: Machine, pages: int, *, nid: int, nodes: bool) -> None:
+    for portion in alloc_request.portions(machine, pages):
+        _write_pages(machine, portion, nid, nodes=nodes)
 
 
 def _write_pages(machine: Machine, pages: int, nid: int, *, nodes: bool) -> None:

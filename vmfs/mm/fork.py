@@ -21,9 +21,12 @@ def start(machine: Machine, name: str, memory: Memory, oom_score_adj: int = 0, u
     """A task that has touched its memory.
 
     OutOfMemory when overcommit refuses it or the OOM killer chose it, NoHugePages when the pool is
-    too small: then the task is gone again and its memory is free.
+    too small: then the task is gone again and its memory is free. ValueError for a policy of a node that
+    has none: mpol_set_nodemask() leaves no node then.
     """
     nid = machine.default_nid if memory.nid is None else memory.nid
+    if memory.policy in (mempolicy.BIND, mempolicy.PREFERRED) and not machine.node(nid).managed_pages:
+        raise ValueError(f"policy {memory.policy}: node {nid} has no memory")
     pid = machine.given_pids[0] if machine.given_pids else machine.next_pid
     task = Task(pid, name, nid, memory, idlest_cpu(machine, nid), oom_score_adj, uid)
     with machine.acting(task.current):

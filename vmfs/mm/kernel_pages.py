@@ -9,6 +9,7 @@ from vmfs.mm import alloc_request, page_free
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
+from vmfs.mm.zonelist import zonelist
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -42,4 +43,5 @@ def account_kernel_stack(machine: Machine, task: Task, kbytes: int) -> None:
         alloc_other(machine, task.nid, kbytes // 4)  # by the parent: dup_task_struct()
     else:
         free_other(machine, task.nid, -kbytes // 4)
-    machine.node(task.nid).mod_state(Item.NR_KERNEL_STACK, kbytes)
+    zone = zonelist(machine, task.nid, machine.zone_index("Normal"))[0]  # a node without memory has none
+    machine.node(zone.nid).mod_state(Item.NR_KERNEL_STACK, kbytes)

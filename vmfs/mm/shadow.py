@@ -7,7 +7,6 @@ kept by the time they went, not by page.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 
 MOST_RUNS = 64
 """Of one owner: beyond it, runs that follow each other become one."""
@@ -81,11 +80,15 @@ class Shadows:
 
 
 def _joined(runs: list[Shadow]) -> list[Shadow]:
-    """Neighbours in pairs, where they are of one node and kind."""
+    """In pairs, each with the next of its node and kind, at the place of the older one."""
     joined: list[Shadow] = []
-    for first, second in zip_longest(runs[::2], runs[1::2]):
-        if second and (first.nid, first.workingset) == (second.nid, second.workingset):
-            joined.append(replace(first, last=second.last, pages=first.pages + second.pages))
+    alone: dict[tuple[int, bool], int] = {}  # where the last of a kind is that has no other yet
+    for run in runs:
+        kind = run.nid, run.workingset
+        at = alone.pop(kind, None)
+        if at is None:
+            alone[kind] = len(joined)
+            joined.append(run)
         else:
-            joined += [first, second] if second else [first]
+            joined[at] = replace(joined[at], last=run.last, pages=joined[at].pages + run.pages)
     return joined

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmfs.mm import filemap, lru, page_free, psi, rmap, scan_count, swap_state, swapfile, workingset
 from vmfs.mm.charge import uncharge
+from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import KBYTES_PER_PAGE, Node, Zone
 from vmfs.mm.scan_control import Reclaim, ScanControl
@@ -77,6 +78,7 @@ def _shrink_zone_list(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most
     _stall(machine, reclaim.control, gone, nr_pageout)
     for batch in gone:
         _reclaim_batch(machine, node, zone, batch)
+    page_free.free_pages(machine, zone, Extents.concat([batch.extents for batch in gone]), reclaim=True)
     for batch in reversed(written):
         swap_state.add_to_swap(machine, node, zone, batch)
     freed, in_cache = (sum(batch.pages for batch in batches) for batches in (gone, written))
@@ -105,9 +107,15 @@ def _isolate(
     gone: list[Batch] = []
     written: list[Batch] = []
     kept, slots = 0, swapfile.nr_swap_pages(machine)
-    mapped, dirty = control.may_unmap, control.may_writepage
-    found = deque(lru.take(node, zone, which, pages, mapped=mapped, dirty=dirty))
-    while found and most > 0:
+    found: deque[Batch] = deque()
+    while most > 0:
+        if not found:  # no more than can go, so that few have to be put back
+            some = min(pages, most)
+            mapped, dirty = control.may_unmap, control.may_writepage
+            found.extend(lru.take(node, zone, which, some, mapped=mapped, dirty=dirty))
+            pages -= some
+        if not found:
+            break
         batch = found.popleft()
         used = rmap.folio_referenced(machine, batch)
         if used:
@@ -160,7 +168,7 @@ def _stall(machine: Machine, control: ScanControl, gone: list[Batch], nr_pageout
 
 
 def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> None:
-    """shrink_folio_list(): write what is dirty, swap what is anonymous, free the pages."""
+    """shrink_folio_list(): write what is dirty, swap what is anonymous. The pages are freed all at once."""
     # What has been written comes to the end of its list, to be freed next: folio_rotate_reclaimable().
     machine.count_event(Item.PGROTATED, batch.dirty if batch.use in ON_DISK else batch.pages)
     uncharge(machine, node, zone, batch)
@@ -172,7 +180,6 @@ def _reclaim_batch(machine: Machine, node: Node, zone: Zone, batch: Batch) -> No
         shadow = workingset.pack_shadow(machine, node, batch)
         if batch.task is not None:
             batch.task.shadows.add(shadow)
-    page_free.free_pages(machine, zone, batch.extents, reclaim=True)
 
 
 def _swap_out(machine: Machine, node: Node, batch: Batch) -> None:

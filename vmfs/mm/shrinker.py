@@ -162,10 +162,15 @@ def _share_of(machine: Machine, node: Node) -> float:
 
 
 def drop_slab(machine: Machine) -> None:
-    """drop_caches bit 2: every unused object, round after round until little is freed."""
+    """drop_caches bit 2: every unused object, round after round until little is freed.
+
+    However low vfs_cache_pressure is; only where it is 0, super_cache_count() tells of nothing.
+    """
+    hidden = () if machine.sysctl.vfs_cache_pressure else ("dentry", INODES)
     for _ in range(2):  # the second round finds the inodes whose dentries went in the first
         for name, count in _freeable(machine).items():
-            _shrink(machine, name, count, None, Item.PGINODESTEAL)
+            if name not in hidden:
+                _shrink(machine, name, count, None, Item.PGINODESTEAL)
     if not machine.vfs.unused_inodes:  # nor are files kept that lost their last page while they were read
         workingset.forget(machine, 1, 1)
     machine.count_event(Item.DROP_SLAB, 1)

@@ -8,6 +8,8 @@ import pickle
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from vmfs.kernel import Arch, Feature, Kernel, Release
+
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
@@ -29,14 +31,28 @@ class StateError(ValueError):
 
 
 class _Pickler(pickle.Pickler):
-    """Members of enums by name: some releases of Python save them as a call of getattr()."""
+    """Members of enums by name: some releases of Python save them as a call of getattr().
+
+    Those of a kernel's features in their order, which that of a set is not: a run saves the same bytes again.
+    """
 
     def reducer_override(self, thing: Any) -> Any:
-        return (_member, (type(thing), thing.name)) if isinstance(thing, Enum) else NotImplemented
+        if isinstance(thing, Enum):
+            return _member, (type(thing), thing.name)
+        if isinstance(thing, Kernel):
+            return _kernel, (thing.release, thing.arch, [each for each in Feature if each in thing.features])
+        return NotImplemented
+
+
+def _kernel(release: Release, arch: Arch, features: list[Feature]) -> Kernel:
+    return Kernel(release, arch, frozenset(features))
 
 
 def _member(kind: type[Enum], name: str) -> Enum:
     return kind[name]
+
+
+_MAKERS = {maker.__name__: maker for maker in (_member, _kernel)}
 
 
 class _Unpickler(pickle.Unpickler):
@@ -45,8 +61,8 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return super().find_class(module, name)
-        if (module, name) == (__name__, _member.__name__):
-            return _member
+        if module == __name__ and name in _MAKERS:
+            return _MAKERS[name]
         if module.split(".", maxsplit=1)[0] == "vmfs":
             found = super().find_class(module, name)
             if isinstance(found, type):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -40,6 +40,11 @@ class Condition(NamedTuple):
 def parse(text: str) -> tuple[Condition, ...]:
     """All that must hold. ValueError."""
     return tuple(_one(part) for part in re.split(r"\s+and\s+", text.strip()))
+
+
+def fields_of(text: str) -> Iterator[Field]:
+    """What a condition looks at."""
+    return (name for each in parse(text) for name in (each.left, each.right) if name is not None)
 
 
 def _one(text: str) -> Condition:

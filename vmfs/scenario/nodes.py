@@ -15,6 +15,8 @@ _SHORT.maxstring = 70  # of a file that is no scenario at all
 
 Reader = Callable[["Node"], Any]
 MOST_DEPTH = 20
+TAG = "tag:yaml.org,2002:"
+TAGS = {TAG + kind for kind in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
 
 
 class Node(NamedTuple):
@@ -49,6 +51,8 @@ def _node(node: yaml.Node, depth: int) -> Node:
     line = node.start_mark.line + 1
     if depth > MOST_DEPTH:
         raise ScenarioError(f"{line}: nested too deep; accepted: {MOST_DEPTH} levels")
+    if node.tag not in TAGS:
+        raise ScenarioError(f"{line}: {node.tag.replace(TAG, '!!')}: no tags are accepted")
     if isinstance(node, yaml.MappingNode):
         return Node(_mapping(node, depth), line)
     if isinstance(node, yaml.SequenceNode):

@@ -18,6 +18,7 @@ from vmfs.scenario.model import Action, Scenario, ScenarioError, Step
 from vmfs.tree import Tree
 
 SECOND = 1_000_000
+EXPECT = "expect "
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,15 @@ class Timetable:
         if tree.machine is machine:
             machine.tick((until - machine.clock.microsecs) / SECOND)
 
+    @property
+    def missed(self) -> list[Action]:
+        """Checks at a time of their own that never came, though all was lived through."""
+        if self.ended:
+            return []
+        came = {outcome.line for outcome in self.outcomes if outcome.what.startswith(EXPECT)}
+        due = (action for step in self.scenario.steps if not step.when for action in step.actions)
+        return [action for action in due if action.kind == "expect" and action.line not in came]
+
     def value(self, tree: Tree, name: Field) -> float:
         found = fields.value(tree, name.name)
         return found - self.before.get(name.name, 0) if name.change else found
@@ -92,10 +102,9 @@ class Timetable:
                 heapq.heappush(self.queue, (self._time(number, 0), number, 0))
         for step in self.scenario.steps:
             checks = [*step.when, *(a.text for a in step.actions if a.kind == "expect")]
-            for each in (c for text in checks for c in condition.parse(text)):
-                for name in filter(None, (each.left, each.right)):
-                    if name.change:
-                        self.before[name.name] = fields.value(tree, name.name)
+            for name in (name for text in checks for name in condition.fields_of(text)):
+                if name.change:
+                    self.before[name.name] = fields.value(tree, name.name)
 
     def _time(self, number: int, run: int) -> int:
         step = self.scenario.steps[number]
@@ -190,7 +199,7 @@ class Timetable:
             seen = ", ".join(_shown(each, value) for each in conditions)
         except LookupError as fault:
             held, seen = False, str(fault.args[0])
-        self._found(tree, action, f"expect {action.text}", held=held, seen=seen)
+        self._found(tree, action, EXPECT + action.text, held=held, seen=seen)
 
     def _found(self, tree: Tree, action: Action, what: str, *, held: bool, seen: str) -> None:
         since = tree.machine.clock.microsecs - self.start
@@ -216,6 +225,8 @@ def attach(tree: Tree, scenario: Scenario) -> Timetable:
         for action in step.actions:
             if action.kind == "do":
                 _check_line(tree, scenario, action)
+            elif action.kind == "expect":
+                _check_fields(tree, scenario, action)
     timetable = Timetable(scenario, tree.machine.clock.microsecs, tree.machine.seed)
     try:
         timetable.plan(tree)
@@ -229,6 +240,16 @@ def attach(tree: Tree, scenario: Scenario) -> Timetable:
     tree.machine.timetable = timetable
     timetable.advance(tree, 0)
     return timetable
+
+
+def _check_fields(tree: Tree, scenario: Scenario, action: Action) -> None:
+    """All but files, which may come later."""
+    try:
+        for name in condition.fields_of(action.text.replace("{run}", "1")):
+            if not name.name.startswith("/"):
+                fields.value(tree, name.name)
+    except LookupError as fault:
+        raise ScenarioError(f"{scenario.file}:{action.line}: expect: {fault.args[0]}") from None
 
 
 def _check_line(tree: Tree, scenario: Scenario, action: Action) -> None:
