@@ -3,9 +3,11 @@
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
+from vmfs import boot, spec
 from vmfs.kernel import Arch
 from vmfs.mm.check import check
 from vmfs.mm.hugetlb import set_max_huge_pages
+from vmfs.mm.machine import Machine
 from vmfs.mm.mmzone import MigrateType
 from vmfs.mm.pcp import HUGE
 
@@ -117,3 +119,29 @@ def test_freed_huge_pages_rest_on_the_list_as_well(arch):
     held = normal(machine).pageset.held(machine.cpu_of(0), HUGE)
     assert held == free - machine.free_pages == 8 << machine.default_hstate.order
     check(machine)
+
+
+@pytest.mark.parametrize(("release", "back"), [("6.1", False), ("6.12", True)])
+def test_lists_that_became_too_long_are_shortened_in_the_next_second(release, back):
+    machine = Machine.from_snapshot(boot.boot(spec.load("tiny", kernel=release)))
+    task = machine.start("task", anon=50_000)
+    machine.set_sysctl("min_free_kbytes", 400_000)
+    machine.stop(task)
+    (zone,) = [zone for _, zone in machine.zones() if zone.pageset.count(0) > 1_000]
+    machine.set_sysctl("min_free_kbytes", 4_000)
+    held, free = zone.pageset.count(0), machine.free_pages
+    machine.tick(1)
+
+    assert (zone.pageset.count(0) < held // 2) == back
+    assert machine.free_pages - free == held - zone.pageset.count(0)
+    check(machine)
+
+
+def test_high_sinks_to_its_least_while_nothing_happens():
+    machine = Machine.from_snapshot(boot.boot(spec.load("tiny", kernel="6.12")))
+    zone = next(zone for _, zone in machine.zones() if zone.name == "DMA32")
+    zone.pageset.high[0] = 4 * zone.pageset_high_min
+    machine.tick(1)
+    assert zone.pageset.high[0] == 4 * zone.pageset_high_min - (4 * zone.pageset_high_min >> 3)
+    machine.tick(30)
+    assert zone.pageset.high[0] == zone.pageset_high_min

@@ -1,11 +1,13 @@
-"""Per-cpu lists that hold pages of another node are given back when they rest (mm/vmstat.c)."""
+"""Per-cpu lists that rest give pages back: those of another node, and what is too much (mm/vmstat.c)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from vmfs.kernel import Feature
 from vmfs.mm.mmzone import Zone
+from vmfs.mm.pcp_free import PCP_BATCH_SCALE_MAX
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
@@ -20,12 +22,45 @@ def _remote(machine: Machine) -> Iterator[tuple[Zone, int]]:
                 yield zone, cpu
 
 
+def _too_much(machine: Machine) -> Iterator[tuple[Zone, int]]:
+    """CPUs whose `high` is not at its least, or that hold more."""
+    for _, zone in machine.zones():
+        for cpu in zone.pageset.lists.keys() | zone.pageset.high.keys():
+            high = zone.pageset.high.get(cpu, zone.pageset_high_min)
+            if high > zone.pageset_high_min or zone.pageset.count(cpu) > high:
+                yield zone, cpu
+
+
 def is_due(machine: Machine) -> bool:
     """Whether any list waits."""
+    if machine.kernel.has(Feature.PCP_HIGH_AUTO) and any(True for _ in _too_much(machine)):
+        return True
     return machine.numa and any(True for _ in _remote(machine))
 
 
 def refresh_cpu_vm_stats(machine: Machine) -> None:
+    """Every second, on each CPU."""
+    if machine.kernel.has(Feature.PCP_HIGH_AUTO):
+        for zone, cpu in sorted(_too_much(machine), key=lambda each: (each[0].nid, each[0].index, each[1])):
+            _decay_pcp_high(machine, zone, cpu)
+    if machine.numa:
+        _drain_remote(machine)
+
+
+def _decay_pcp_high(machine: Machine, zone: Zone, cpu: int) -> None:
+    """decay_pcp_high(): without traffic `high` sinks to its least, and what is above it is freed."""
+    least, count = zone.pageset_high_min, zone.pageset.count(cpu)
+    high = zone.pageset.high.get(cpu, least)
+    if high > least:
+        sunk = max(count - (zone.pageset_batch << PCP_BATCH_SCALE_MAX), high - (high >> 3), least)
+        zone.pageset.high[cpu] = high = min(sunk, high)
+    if count > high:
+        order = machine.kernel.hpage_pmd_order
+        zone.free_area.free(zone.pageset.take_oldest(cpu, count - high, huge_order=order))
+    machine.touch()
+
+
+def _drain_remote(machine: Machine) -> None:
     """A list of a remote zone that was left alone for three seconds loses a batch: drain_zone_pages()."""
     for zone, cpu in list(_remote(machine)):
         left = zone.pageset.expire.get(cpu, EXPIRE_SECONDS) - 1
