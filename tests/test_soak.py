@@ -19,10 +19,10 @@ CHECKED_EVERY = 5_000
 MOST_TASKS = 12
 VM = "/proc/sys/vm"
 WEIGHTS = {
-    "wait": 400, "slab": 300, "read": 100, "write": 100, "start": 8, "stop": 8, "tune": 3, "pool": 2,
+    "wait": 300, "slab": 500, "read": 60, "write": 60, "start": 8, "stop": 8, "tune": 3, "pool": 2,
     "swapon": 1, "swapoff": 1, "drop": 1, "compact": 1,
 }  # fmt: skip
-"""How often each comes: what is cheap comes often, so that a million fit into half an hour."""
+"""How often each comes: what is cheap comes often, so that a million fit into a few minutes."""
 
 
 class Life:
