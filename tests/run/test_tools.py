@@ -349,7 +349,7 @@ def test_sar_huge_pages_and_swap() -> None:
 
 def test_nmon() -> None:
     shown = loaded(
-        "cd /tmp && file=$(mktemp) && nmon -F $file -s1 -c1; for again in $(seq 300); do"
+        "cd /tmp && file=$(mktemp) && nmon -F $file -s1 -c1; for again in $(seq 1200); do"
         " grep -q ^MEM,T0001 $file && break; sleep 0.1; done; cat $file; rm $file"
     )
     heads, values = (row.split(",") for row in shown.splitlines() if row.startswith("MEM,"))
