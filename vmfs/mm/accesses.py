@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 
 def is_due(machine: Machine) -> bool:
     """Whether any task touches what is not in memory."""
-    return any(_misses(task) for task in machine.tasks.values())
+    return any(task.memory.touch and _misses(task) for task in machine.tasks.values())
 
 
 def _misses(task: Task) -> bool:
-    return task.memory.touch > 0 and (task.swap > 0 or task.lost > 0)
+    return task.swap > 0 or task.lost > 0
 
 
 def second(machine: Machine) -> None:
     """Every task touches what it does in a second; where there is no memory for it, it ends."""
-    for task in [task for task in machine.tasks.values() if _misses(task)]:
+    for task in [task for task in machine.tasks.values() if task.memory.touch and _misses(task)]:
         if task.pid in machine.tasks and not machine.panicked:
             with machine.acting(task.current):
                 _touch_again(machine, task)

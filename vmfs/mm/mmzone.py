@@ -92,6 +92,7 @@ class Zone:
     pageset_batch: int = 1
     pageset_high_min: int = 0
     pageset_high_max: int = 0
+    pageset_decayed: bool = False  # since these moved, the `high` of every CPU has sunk to its least
     stat_threshold: int = 0
     slab: dict[bool, Extents] = field(default_factory=_no_slab)  # by "reclaimable"
     other: Extents = field(default_factory=Extents.empty)  # the kernel's own, in no counter here

@@ -25,6 +25,7 @@ def zone_pcp_update(machine: Machine) -> None:
     for node, zone in machine.zones():
         if zone.populated:
             rule(machine, node, zone)
+            zone.pageset_decayed = False
 
 
 def zone_batchsize(zone: Zone) -> int:

@@ -22,35 +22,39 @@ def _remote(machine: Machine) -> Iterator[tuple[Zone, int]]:
                 yield zone, cpu
 
 
-def _too_much(machine: Machine) -> Iterator[tuple[Zone, int]]:
-    """CPUs whose `high` is not at its least, or that hold more."""
-    for _, zone in machine.zones():
-        for cpu in zone.pageset.lists.keys() | zone.pageset.high.keys():
-            high = zone.pageset.high.get(cpu, zone.pageset_high_min)
-            if high > zone.pageset_high_min or zone.pageset.count(cpu) > high:
-                yield zone, cpu
+def _decaying(machine: Machine) -> list[Zone]:
+    """Zones whose limits have moved since the `high` of all CPUs was at its least."""
+    tuned = machine.kernel.has(Feature.PCP_HIGH_AUTO)
+    return [zone for _, zone in machine.zones() if not zone.pageset_decayed] if tuned else []
 
 
 def is_due(machine: Machine) -> bool:
     """Whether any list waits."""
-    if machine.kernel.has(Feature.PCP_HIGH_AUTO) and any(True for _ in _too_much(machine)):
-        return True
-    return machine.numa and any(True for _ in _remote(machine))
+    return bool(_decaying(machine)) or (machine.numa and any(True for _ in _remote(machine)))
 
 
 def refresh_cpu_vm_stats(machine: Machine) -> None:
     """Every second, on each CPU."""
-    if machine.kernel.has(Feature.PCP_HIGH_AUTO):
-        for zone, cpu in sorted(_too_much(machine), key=lambda each: (each[0].nid, each[0].index, each[1])):
-            _decay_pcp_high(machine, zone, cpu)
+    for zone in _decaying(machine):
+        changes = [_decay_pcp_high(machine, zone, cpu) for cpu in _cpus(zone)]
+        zone.pageset_decayed = not any(changes)
     if machine.numa:
         _drain_remote(machine)
 
 
-def _decay_pcp_high(machine: Machine, zone: Zone, cpu: int) -> None:
-    """decay_pcp_high(): without traffic `high` sinks to its least, and what is above it is freed."""
+def _cpus(zone: Zone) -> list[int]:
+    return sorted(zone.pageset.lists.keys() | zone.pageset.high.keys())
+
+
+def _decay_pcp_high(machine: Machine, zone: Zone, cpu: int) -> bool:
+    """decay_pcp_high(): without traffic `high` sinks to its least, and what is above it is freed.
+
+    Whether there was anything to do.
+    """
     least, count = zone.pageset_high_min, zone.pageset.count(cpu)
     high = zone.pageset.high.get(cpu, least)
+    if max(high, count) <= least:
+        return False
     if high > least:
         sunk = max(count - (zone.pageset_batch << PCP_BATCH_SCALE_MAX), high - (high >> 3), least)
         zone.pageset.high[cpu] = high = min(sunk, high)
@@ -58,6 +62,7 @@ def _decay_pcp_high(machine: Machine, zone: Zone, cpu: int) -> None:
         order = machine.kernel.hpage_pmd_order
         zone.free_area.free(zone.pageset.take_oldest(cpu, count - high, huge_order=order))
     machine.touch()
+    return True
 
 
 def _drain_remote(machine: Machine) -> None:
