@@ -67,6 +67,16 @@ def test_gigantic_pages_are_not_counted_as_buddy_allocations_and_never_become_su
     assert counts(gigantic) == [(2, 2, 0), (1, 1, 0)]
 
 
+def test_gigantic_pages_can_be_surplus_since_7_2():
+    machine = machine_with(Kernel.of((7, 2)))
+    gigantic = machine.hstates[0]
+    set_max_huge_pages(machine, gigantic, 3)
+    gigantic.nr_overcommit_huge_pages = 5
+    file = HugetlbFile.create(gigantic)
+    file.reserve(machine, 0, 4, [0, 1])
+    assert sum(surplus for _, _, surplus in counts(gigantic)) == 1
+
+
 def test_pages_in_use_outlive_a_shrink_as_surplus_until_they_are_freed():
     machine = machine_with(OLD)
     hstate = machine.hstates[1]

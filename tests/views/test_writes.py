@@ -122,8 +122,8 @@ def test_loading_what_a_file_shows_changes_nothing(every_kernel, top):
 
 
 # What boot leaves and no write reaches: limits that are off, identifiers not asked for, the only
-# value of a lock, overcommit of pages that are too large for it.
-UNREACHABLE = ("_bytes", "_next_id", "_disabled", "_to_panic", "_limit_panic", "_limit_reboot")
+# value of a lock, overcommit of pages that are too large for it, weights that follow the hardware.
+UNREACHABLE = ("_bytes", "_next_id", "_disabled", "_to_panic", "_limit_panic", "_limit_reboot", "leave/auto")
 
 
 def reachable(leaf: Leaf) -> bool:
@@ -345,8 +345,16 @@ def test_weights_of_nodes():
     tree.write(path + "node1", "5")
     assert [tree.read(path + name) for name in ("auto", "node0", "node1")] == ["false\n", "1\n", "5\n"]
     assert answer(tree, path + "node1", b"0") == ("", -1, "EINVAL")
-    tree.write(path + "auto", "true")
-    assert tree.read(path + "node1") == "1\n"
+    assert answer(tree, path + "auto", b"true") == ("", -1, "ENODEV")  # without a table of bandwidths
+    assert answer(tree, path + "auto", b"perhaps") == ("", -1, "EINVAL")
+
+
+@pytest.mark.parametrize(
+    ("release", "expected"), [((6, 12), ("", -1, "EINVAL")), ((7, 2), ("", 1, ""))], ids=str
+)
+def test_gigantic_pages_beyond_the_pool(release, expected):
+    tree = Tree(small_machine(release))
+    assert answer(tree, MM + "hugepages/hugepages-1048576kB/nr_overcommit_hugepages", b"2") == expected
 
 
 def test_a_capture_keeps_the_weights_of_nodes(tmp_path):

@@ -118,22 +118,35 @@ def _count(machine: Machine, migrate_scanned: int, free_scanned: int, moved: int
     machine.count_event(Item.PGMIGRATE_SUCCESS, moved)
 
 
+def compact_gap(order: int) -> int:
+    """Free pages that moving others together takes: the block itself, and what is in use meanwhile."""
+    return 2 << order
+
+
 def ready(zone: Zone, order: int) -> bool:
     """mm/vmscan.c: compaction_ready(): enough is free, so that moving pages is the way, not reclaim."""
-    return order > COSTLY_ORDER and zone.free_pages > wmark.high_wmark_pages(zone) + (2 << order)
+    return order > COSTLY_ORDER and zone.free_pages > wmark.high_wmark_pages(zone) + compact_gap(order)
 
 
 def try_to_compact_pages(machine: Machine, zones: list[Zone], order: int) -> bool:
     """Direct compaction; True when a block of `order` is free afterwards."""
     machine.count_event(Item.COMPACT_STALL, 1)
     for zone in zones:
-        if fragmentation_index(zone, order) > machine.sysctl.extfrag_threshold or order <= COSTLY_ORDER:
+        if compaction_suitable(zone, order, machine.sysctl.extfrag_threshold):
             zone.free_area.free(zone.pageset.drain())
             moved = compact_zone(machine, zone, whole=False)
             psi.stall(machine, moved * psi.MIGRATE_NANOSECS, psi.MEMORY)
     done = any(zone.free_area.has_block(order, (MigrateType.MOVABLE,)) for zone in zones)
     machine.count_event(Item.COMPACT_SUCCESS if done else Item.COMPACT_FAIL, 1)
     return done
+
+
+def compaction_suitable(zone: Zone, order: int, threshold: int) -> bool:
+    """Whether a zone has the free pages to move others to, and lacks a block because they are in pieces."""
+    if order <= COSTLY_ORDER:
+        return zone.free_pages > wmark.min_wmark_pages(zone) + compact_gap(order)
+    enough = zone.free_pages > wmark.low_wmark_pages(zone) + compact_gap(order)
+    return enough and fragmentation_index(zone, order) > threshold
 
 
 def fragmentation_index(zone: Zone, order: int) -> int:

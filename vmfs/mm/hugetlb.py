@@ -241,13 +241,19 @@ def _to_buddy(machine: Machine, hstate: Hstate, nid: int, extents: Extents) -> N
         page_free.free_node_pages(machine, nid, extents, hstate.order)
 
 
+def may_overcommit(machine: Machine, hstate: Hstate) -> bool:
+    """hstate_is_gigantic_no_runtime(): for long, pages beyond the buddy allocator could not be surplus."""
+    return machine.kernel.has(Feature.HUGETLB_OVERCOMMIT_GIGANTIC) or not hstate.is_gigantic
+
+
 def alloc_surplus(machine: Machine, hstate: Hstate, want: int, nids: Sequence[int]) -> dict[int, Extents]:
     """alloc_surplus_huge_page(), `want` times, as far as nr_overcommit_hugepages and memory go.
 
     `nids` is the caller's fallback order; only when all of them refuse, reclaim is tried. The pages
     are counted as the pool's and as surplus; they are on no free list yet.
     """
-    room = 0 if hstate.is_gigantic else hstate.nr_overcommit_huge_pages - hstate.surplus_huge_pages
+    overcommit = hstate.nr_overcommit_huge_pages if may_overcommit(machine, hstate) else 0
+    room = overcommit - hstate.surplus_huge_pages
     asked = left = max(0, min(want, room))
     got = {nid: Extents.empty() for nid in nids}
     for retry in (False, True):

@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import kcompactd, lru, psi, scan_count, vmscan, wmark
+from vmfs.mm import kcompactd, lru, lru_gen, psi, scan_count, vmscan, wmark
 from vmfs.mm.compaction import COSTLY_ORDER
-from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
@@ -151,24 +150,31 @@ def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int
     reclaim, progress = Reclaim(machine, node, control), 0
     zones = reclaim.zones
     least = want + _missing(zones, control.highest_zoneidx)
-    most = _nr_to_reclaim(machine, zones, control)
-    earlier = 0 if awake else scan_count.EARLIER_ROUNDS
-    priority = scan_count.first_priority(reclaim, most if awake else min(least, most), earlier)
+    priority = _first_priority(reclaim, least, awake)
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
         reclaim = Reclaim(machine, node, control)
-        target = _nr_to_reclaim(machine, zones, control)
+        target = nr_to_reclaim = _nr_to_reclaim(zones)
+        if machine.lru_gen.enabled:
+            reclaim.nr_to_scan = lru_gen.nr_to_scan(machine, zones, priority)
+            target = min(target, want + lru_gen.pages_to_abort(zones, control.highest_zoneidx))
         vmscan.shrink_round(reclaim, target, priority)
         progress += reclaim.freed
-        if reclaim.scanned < target or not reclaim.freed:
+        if reclaim.scanned < nr_to_reclaim or not reclaim.freed:
             priority -= 1
     scan_count.snapshot_refaults(node)
     return progress
 
 
-def _nr_to_reclaim(machine: Machine, zones: list[Zone], control: ScanControl) -> int:
-    """kswapd_vmscan.shrink_node(): as much as is to be free, at once; with lru_gen only until enough is."""
-    if machine.lru_gen.enabled:
-        return max(_missing(zones, control.highest_zoneidx) + MIN_LRU_BATCH, SWAP_CLUSTER_MAX)
+def _first_priority(reclaim: Reclaim, least: int, awake: bool) -> int:
+    most = _nr_to_reclaim(reclaim.zones)
+    if reclaim.machine.lru_gen.enabled:
+        return lru_gen.initial_priority(reclaim.machine, reclaim.node, most)
+    earlier = 0 if awake else scan_count.EARLIER_ROUNDS
+    return scan_count.first_priority(reclaim, most if awake else min(least, most), earlier)
+
+
+def _nr_to_reclaim(zones: list[Zone]) -> int:
+    """kswapd_shrink_node(): as much as is to be free, at once."""
     return sum(max(wmark.high_wmark_pages(zone), SWAP_CLUSTER_MAX) for zone in zones)
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from enum import IntFlag
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm import lru, swapfile
-from vmfs.mm.ctrl_pos import MIN_NR_GENS
+from vmfs.mm import lru, swapfile, wmark
+from vmfs.mm.ctrl_pos import MIN_LRU_BATCH, MIN_NR_GENS
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
-from vmfs.mm.scan_control import MAX_SWAPPINESS, ScanControl
+from vmfs.mm.scan_control import DEF_PRIORITY, MAX_SWAPPINESS, ScanControl
 from vmfs.mm.snapshot import Snapshot
 from vmfs.mm.vmstat import Item
 
@@ -50,6 +51,39 @@ def scans(machine: Machine, control: ScanControl) -> bool:
     if not machine.lru_gen.enabled or machine.kernel.has(Feature.LRU_GEN_SCANS_FOR_ALL):
         return True
     return control.may_unmap and control.may_writepage
+
+
+def initial_priority(machine: Machine, node: Node, nr_to_reclaim: int) -> int:
+    """set_initial_priority(): where one round would free as much as is wanted, but no lower than half."""
+    reclaimable = node.page_state(Item.NR_INACTIVE_FILE)
+    if swapfile.nr_swap_pages(machine):
+        reclaimable += node.page_state(Item.NR_INACTIVE_ANON)
+    priority = reclaimable.bit_length() - 1 - (nr_to_reclaim - 1).bit_length()
+    return min(max(priority, DEF_PRIORITY // 2), DEF_PRIORITY)
+
+
+def nr_to_scan(machine: Machine, zones: list[Zone], priority: int) -> int:
+    """get_nr_to_scan(): of all evictable pages a part, before 7.2 of those that are left after each batch."""
+    kinds = [Lru.INACTIVE_FILE, Lru.ACTIVE_FILE]
+    if swapfile.nr_swap_pages(machine) and machine.sysctl.swappiness:
+        kinds += [Lru.INACTIVE_ANON, Lru.ACTIVE_ANON]
+    evictable = sum(_size(zones, which) for which in kinds)
+    return evictable // ((1 << priority) + (not machine.kernel.has(Feature.LRU_GEN_BUDGET_AT_START)))
+
+
+def pages_to_abort(zones: list[Zone], highest_zoneidx: int) -> int:
+    """should_abort_scan(): how many pages kswapd frees until all zones are safe, not one as pgdat_balanced().
+
+    One whose pages nobody can reclaim, as ZONE_DMA often is behind its protection, never is.
+    """
+    missing = 0
+    for zone in zones:
+        mark = wmark.high_wmark_pages(zone) + MIN_LRU_BATCH + zone.lowmem_reserve[highest_zoneidx]
+        short = max(mark + 1 - zone.free_pages, 0)
+        if short > sum(lru.lru_size(zone, which) for which in Lru):
+            return sys.maxsize
+        missing += short
+    return missing
 
 
 def types_to_scan(machine: Machine, node: Node, control: ScanControl) -> tuple[bool, ...]:

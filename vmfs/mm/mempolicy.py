@@ -1,6 +1,7 @@
 """Where a task's pages come from, and the weights that /sys/kernel/mm/mempolicy sets (mm/mempolicy.c).
 
-No bandwidth is known of the nodes, so the automatic weights are 1.
+No bandwidth is known of the nodes (a machine without HMAT), so nothing sets the weights by itself: all
+are 1, and `auto` says true until somebody sets one.
 """
 
 from __future__ import annotations

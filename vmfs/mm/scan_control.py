@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,8 @@ class ScanControl:
 class Reclaim:
     """One shrink_node(): of which node and zones, and how far it has come, in pages.
 
-    `rounds` is how often the lists that it scans were looked at as a whole.
+    `rounds` is how often the lists that it scans were looked at as a whole. It ends when `nr_to_scan`
+    pages were looked at (lru_gen).
     """
 
     machine: Machine
@@ -59,6 +61,7 @@ class Reclaim:
     written: int = 0
     deactivated: int = 0
     rounds: float = 0.0
+    nr_to_scan: int = sys.maxsize
 
     @property
     def progress(self) -> int:

@@ -13,7 +13,7 @@ from vmfs.kernel import Feature
 from vmfs.mm import kswapd, pageset, wmark
 from vmfs.mm.huge_memory import ThpSize, TransparentHugePages
 from vmfs.mm.lru_gen import LruGen, capabilities
-from vmfs.mm.mempolicy import DEFAULT_WEIGHT, InterleaveWeight, Mempolicy
+from vmfs.mm.mempolicy import InterleaveWeight
 from vmfs.mm.printk import Level
 from vmfs.mm.sysctl import Sysctl
 
@@ -146,12 +146,6 @@ def _interleave_weight(machine: Machine, _before: int) -> None:
     machine.mempolicy.auto = False
 
 
-def _interleave_auto(machine: Machine, _before: bool) -> None:
-    if machine.mempolicy.auto:
-        for entry in machine.mempolicy.weights:
-            entry.weight = DEFAULT_WEIGHT
-
-
 AFTER_STORE: dict[tuple[type, str], After] = {
     (Sysctl, "compact_memory"): _compact_memory,
     (Sysctl, "dirty_background_bytes"): _dirty_background_bytes,
@@ -175,5 +169,4 @@ AFTER_STORE: dict[tuple[type, str], After] = {
     (ThpSize, "shmem_enabled"): _shmem,
     (LruGen, "enabled"): _lru_gen,
     (InterleaveWeight, "weight"): _interleave_weight,
-    (Mempolicy, "auto"): _interleave_auto,
 }

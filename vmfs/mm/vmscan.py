@@ -212,11 +212,11 @@ def _evict_generations(reclaim: Reclaim, target: int) -> None:
 def _evict(reclaim: Reclaim, old: Lru, young: Lru, target: int) -> None:
     """evict_folios() until the target is freed; young ones age where there are no old ones left."""
     listed = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in (old, young))
-    last = reclaim.scanned + LOOKS * listed
+    last = min(reclaim.scanned + LOOKS * listed, reclaim.nr_to_scan)
     batch = 0 if scan_count.is_file(old) else MAX_LRU_BATCH  # of those that are written first
     while reclaim.freed < target and reclaim.scanned < last:
         before = reclaim.scanned
-        missing = target - reclaim.freed
+        missing = min(target - reclaim.freed, last - reclaim.scanned)
         shrink_list.shrink_inactive_list(reclaim, old, max(missing, batch), missing)
         if reclaim.scanned == before:
             deactivated = reclaim.deactivated

@@ -8,7 +8,8 @@ from errno import EINVAL
 from typing import TYPE_CHECKING, NamedTuple
 
 from vmfs.kernel import Feature
-from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SHIFT
+from vmfs.mm.hugetlb import may_overcommit
+from vmfs.mm.mmzone import PAGE_SHIFT
 from vmfs.views.codec import SYSFS_LIMIT, ulong_max
 from vmfs.views.entry import Dir, File
 from vmfs.views.kstrtox import c_string, kstrtoull
@@ -60,7 +61,7 @@ def store_nr_hugepages(pool: Pool, data: bytes) -> None:
 
 
 def store_nr_overcommit_hugepages(pool: Pool, data: bytes) -> None:
-    if pool.hstate.order > MAX_PAGE_ORDER:
+    if not may_overcommit(pool.machine, pool.hstate):
         raise fail(EINVAL)
     pool.machine.set_nr_overcommit_hugepages(pool.hstate, _kstrtoul(pool, data))
 

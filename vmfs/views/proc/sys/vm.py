@@ -6,7 +6,8 @@ from errno import EINVAL
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SIZE
+from vmfs.mm.hugetlb import may_overcommit
+from vmfs.mm.mmzone import PAGE_SIZE
 from vmfs.views.codec import Bool, Either, Ignored, Int, Jiffies, LowmemReserveRatio, Parsed, ULong, Write
 from vmfs.views.entry import File, top
 from vmfs.views.kstrtox import c_string
@@ -48,7 +49,7 @@ def read_nr_overcommit_hugepages(machine: Machine) -> str:
 def write_nr_overcommit_hugepages(machine: Machine, data: bytes, offset: int) -> int:
     """mm/hugetlb.c: hugetlb_overcommit_handler()."""
     hstate = machine.default_hstate
-    if hstate.order > MAX_PAGE_ORDER:
+    if not may_overcommit(machine, hstate):
         raise fail(EINVAL)
     parsed = _hugepages(machine, "nr_overcommit_hugepages", data, offset, hstate.nr_overcommit_huge_pages)
     machine.set_nr_overcommit_hugepages(hstate, parsed.value)
