@@ -94,8 +94,9 @@ class Feature(Enum):
     LRU_GEN_RESTORES_WORKINGSET = ((7, 2), None, None)
     # Compaction has scanned all pages of a free block that it skips; before, one.
     COMPACT_COUNTS_FREE_PAGES = ((6, 12), None, None)
-    # lru_gen: who may not unmap or not write does not scan at all.
+    # lru_gen: a round scans a part of what there was when it began; before, of what is left.
     LRU_GEN_BUDGET_AT_START = ((7, 2), None, None)
+    # lru_gen: who may not unmap or not write does not scan at all.
     LRU_GEN_SCANS_FOR_ALL = (None, (6, 1), None)
     # Files of ext4 are cached in large folios.
     FILE_LARGE_FOLIOS = ((7, 2), None, None)
@@ -118,6 +119,7 @@ class Feature(Enum):
     HUGETLB_NODE_COUNT_PERSISTENT = ((6, 12), None, None)
     HUGETLB_DEMOTE_BATCHED = ((6, 12), None, None)
     HUGETLB_BOOT_PARALLEL = ((6, 12), None, None)
+    # Pages beyond the buddy allocator can be surplus.
     HUGETLB_OVERCOMMIT_GIGANTIC = ((7, 2), None, None)
 
     # Address spaces: where exec() and mmap() put things, which tables are counted, flags of mappings.

@@ -85,7 +85,8 @@ def test_swappiness_decides_what_is_reclaimed():
 def test_with_swappiness_0_anonymous_pages_go_only_when_files_are_too_few_to_help():
     machine = machine_with(inactive=0, swappiness=0)
     assert scan_of(machine, 4).balance is not ScanBalance.ANON
-    machine.start("filler", anon=machine.nodes[0].free_pages - 1000)
+    for zone in machine.nodes[0].zones:
+        zone.watermark_boost = zone.managed_pages
     assert scan_of(machine, 4).balance is ScanBalance.ANON
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import kcompactd, lru, lru_gen, psi, scan_count, vmscan, wmark
+from vmfs.mm import kcompactd, lru, lru_gen, psi, scan_count, shrink_list, vmscan, wmark
 from vmfs.mm.compaction import COSTLY_ORDER
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import MigrateType, Node, Zone
@@ -176,6 +176,32 @@ def _first_priority(reclaim: Reclaim, least: int, awake: bool) -> int:
 def _nr_to_reclaim(zones: list[Zone]) -> int:
     """kswapd_shrink_node(): as much as is to be free, at once."""
     return sum(max(wmark.high_wmark_pages(zone), SWAP_CLUSTER_MAX) for zone in zones)
+
+
+def finish_rounds(machine: Machine, pages: int) -> None:
+    """What those do who are awake when an allocation of so many pages is over.
+
+    A long row of allocations keeps kswapd at work, in rounds that free as much at once as is to be free. The
+    last may have begun just now or be nearly done: half of it is left. It frees what the one before wrote to
+    swap, and writes for the next, of which recorded kernels have an eighth in the swap cache in the end.
+    """
+    if machine.lru_gen.enabled:  # which ends where enough is free, see pages_to_abort()
+        return
+    for node in machine.nodes:
+        zones = [zone for zone in node.zones if zone.managed_pages]
+        nr_to_reclaim = _nr_to_reclaim(zones)
+        left = nr_to_reclaim * 3 // 2 - sum(zone.free_pages for zone in zones)
+        if _is_awake(machine, node) and pages >= nr_to_reclaim and left > 0:
+            reclaim = Reclaim(machine, node, ScanControl(machine.zone_index("Movable"), kswapd=True))
+            vmscan.shrink_node(machine, node, reclaim.control, left)
+            shrink_list.shrink_inactive_list(reclaim, Lru.INACTIVE_ANON, nr_to_reclaim // 8, SWAP_CLUSTER_MAX)
+
+
+def _is_awake(machine: Machine, node: Node) -> bool:
+    """Whether it would not have slept for long if things took time."""
+    slept = node.kswapd_slept_microsecs
+    awake = slept is None or slept == machine.clock.microsecs
+    return awake and node.kswapd_failures < MAX_RECLAIM_RETRIES
 
 
 def wakeup_all_kswapds(machine: Machine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import mempolicy, oom_kill
+from vmfs.mm import kswapd, mempolicy, oom_kill
 from vmfs.mm.alloc_request import Parts, gfp_highuser_movable, portions
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def spread(machine: Machine, task: Task, pages: int) -> Iterator[tuple[int, int]
     """The nodes that are asked, one after the other, and for how many pages each."""
     for portion in portions(machine, pages):
         yield from mempolicy.spread(machine, task.nid, task.memory.policy, portion)
+    kswapd.finish_rounds(machine, pages)
 
 
 def from_node(machine: Machine, task: Task, nid: int, pages: int, *, zeroed: bool = False) -> Iterator[Parts]:

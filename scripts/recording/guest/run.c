@@ -50,6 +50,7 @@ static void finish_step(void)
 	if (!step[0])
 		return;
 	sleep(SETTLE_SECONDS);
+	wait_for_kswapd();
 	capture_tree(step);
 	send_in_step("actions", actions);
 	if (said[0] && said[0] != '\n')
