@@ -96,6 +96,8 @@ class Feature(Enum):
     COMPACT_COUNTS_FREE_PAGES = ((6, 12), None, None)
     # lru_gen: a round scans a part of what there was when it began; before, of what is left.
     LRU_GEN_BUDGET_AT_START = ((7, 2), None, None)
+    # lru_gen: a generation begins by how many pages the youngest and the oldest have.
+    LRU_GEN_AGES_BY_SIZE = (None, (6, 12), None)
     # lru_gen: who may not unmap or not write does not scan at all.
     LRU_GEN_SCANS_FOR_ALL = (None, (6, 1), None)
     # Files of ext4 are cached in large folios.

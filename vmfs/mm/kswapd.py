@@ -152,6 +152,9 @@ def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int
     least = want + _missing(zones, control.highest_zoneidx)
     priority = _first_priority(reclaim, least, awake)
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
+        if machine.lru_gen.enabled and lru_gen.age(machine, node, zones):
+            priority -= 1
+            continue
         reclaim = Reclaim(machine, node, control)
         target = nr_to_reclaim = _nr_to_reclaim(zones)
         if machine.lru_gen.enabled:
@@ -182,15 +185,15 @@ def finish_rounds(machine: Machine, pages: int) -> None:
     """What those do who are awake when an allocation of so many pages is over.
 
     A long row of allocations keeps kswapd at work, in rounds that free as much at once as is to be free. The
-    last may have begun just now or be nearly done: half of it is left. It frees what the one before wrote to
-    swap, and writes for the next, of which recorded kernels have an eighth in the swap cache in the end.
+    last may have begun just now or be nearly done: half of it is left; with lru_gen, which stops where enough
+    is free but for what was being written, a quarter. It frees what the one before wrote to swap, and writes
+    for the next, of which recorded kernels have an eighth in the swap cache in the end.
     """
-    if machine.lru_gen.enabled:  # which ends where enough is free, see pages_to_abort()
-        return
     for node in machine.nodes:
         zones = [zone for zone in node.zones if zone.managed_pages]
         nr_to_reclaim = _nr_to_reclaim(zones)
-        left = nr_to_reclaim * 3 // 2 - sum(zone.free_pages for zone in zones)
+        rest = nr_to_reclaim // (4 if machine.lru_gen.enabled else 2)
+        left = nr_to_reclaim + rest - sum(zone.free_pages for zone in zones)
         if _is_awake(machine, node) and pages >= nr_to_reclaim and left > 0:
             reclaim = Reclaim(machine, node, ScanControl(machine.zone_index("Movable"), kswapd=True))
             vmscan.shrink_node(machine, node, reclaim.control, left)

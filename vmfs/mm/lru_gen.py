@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from vmfs.kernel import Feature, Kernel
 from vmfs.mm import lru, swapfile, wmark
 from vmfs.mm.ctrl_pos import MIN_LRU_BATCH, MIN_NR_GENS
+from vmfs.mm.generations import Generations
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import DEF_PRIORITY, MAX_SWAPPINESS, ScanControl
@@ -94,7 +95,7 @@ def types_to_scan(machine: Machine, node: Node, control: ScanControl) -> tuple[b
     if swappiness in (1, MAX_SWAPPINESS):
         anon = swappiness == MAX_SWAPPINESS
     else:
-        anon = not node.tiers.takes_files(swappiness, MAX_SWAPPINESS)
+        anon = not node.generations.tiers.takes_files(swappiness, MAX_SWAPPINESS)
     return anon, not anon
 
 
@@ -107,33 +108,37 @@ def in_oldest_generation(zones: list[Zone]) -> bool:
     return _size(zones, Lru.INACTIVE_ANON) > 0 or not _size(zones, Lru.INACTIVE_FILE)
 
 
-def age_anon(node: Node, zones: list[Zone]) -> None:
-    """Deactivate anonymous pages before they are scanned.
+def age(machine: Machine, node: Node, zones: list[Zone]) -> bool:
+    """try_to_inc_max_seq() where should_run_aging(): whether a generation was begun.
 
-    The two youngest generations are active, and pages start in the youngest.
+    The two youngest are active, and anonymous pages start in the youngest. None is used meanwhile.
     """
-    inactive, active = (_size(zones, which) for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON))
-    node.older_anon = min(node.older_anon, active)
-    if not inactive:
-        _deactivate(node, zones, active)  # aged until some are old; none is used meanwhile
-        _inc_max_seq(node)
-        node.older_anon = 0
-    elif _should_run_aging(active - node.older_anon, inactive, active + inactive):
-        _deactivate(node, zones, node.older_anon)
-        _inc_max_seq(node)
-        node.older_anon = active - node.older_anon
+    if not swapfile.nr_swap_pages(machine) or not machine.sysctl.swappiness:
+        return False
+    inactive, active, files = (
+        _size(zones, which) for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, Lru.INACTIVE_FILE)
+    )
+    gens = node.generations
+    gens.older_anon = min(gens.older_anon, active)
+    if not _should_run_aging(machine, gens, active, inactive, files):
+        return False
+    _deactivate(node, zones, gens.older_anon)
+    gens.begin(active - gens.older_anon, inactive, files)
+    return True
 
 
-def _inc_max_seq(node: Node) -> None:
-    """A new generation; the feedback of the one that ends is carried over."""
-    node.max_seq += 1
-    node.tiers.anon.carry_over()
-    node.tiers.file.carry_over()
+def _should_run_aging(machine: Machine, gens: Generations, active: int, inactive: int, files: int) -> bool:
+    """should_run_aging(): when none but the two youngest have pages, or (since 6.14) the one before them.
 
-
-def _should_run_aging(young: int, old: int, total: int) -> bool:
-    """should_run_aging(): with three generations, when the youngest is too large or the oldest too small."""
-    return young * MIN_NR_GENS > total or old * (MIN_NR_GENS + 2) < total
+    Earlier, when hardly any but the youngest has.
+    """
+    oldest = gens.oldest_age(inactive, files)
+    if oldest < MIN_NR_GENS:
+        return active > 0
+    if oldest > MIN_NR_GENS or not machine.kernel.has(Feature.LRU_GEN_AGES_BY_SIZE):
+        return oldest == MIN_NR_GENS
+    young, total = active - gens.older_anon, active + inactive + files
+    return young * MIN_NR_GENS > total or (inactive + files) * (MIN_NR_GENS + 2) < total
 
 
 def swapin_list(machine: Machine, node: Node) -> Lru:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from vmfs.kernel import Feature, Kernel
-from vmfs.mm.ctrl_pos import Tiers
 from vmfs.mm.extents import Extents
 from vmfs.mm.fresh import Fresh
+from vmfs.mm.generations import Generations
 from vmfs.mm.vmstat import COLUMN, Counts, Item, Scope, columns
 
 if TYPE_CHECKING:
@@ -49,6 +49,9 @@ def zone_names(kernel: Kernel) -> tuple[str, ...]:
         ("Device", Feature.ZONE_DEVICE),
     )
     return tuple(name for name, needs in named if needs in kernel.features)
+
+
+LONG_AGO_MICROSECS = -(1 << 40)
 
 
 class Watermark(NamedTuple):
@@ -163,15 +166,13 @@ class Node:
     zones: tuple[Zone, ...]
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NODE), np.int64))
     kswapd_failures: int = 0
-    kswapd_slept_microsecs: int | None = None  # since when; not while it has work left
+    kswapd_slept_microsecs: int | None = LONG_AGO_MICROSECS  # since when; not while it has work left
     totalreserve_pages: int = 0  # of the last set-up, as the watermarks
     anon_cost: int = 0  # of reclaiming either kind lately, of its lruvec
     file_cost: int = 0
     refaults: tuple[int, int] = (0, 0)  # activated, of anonymous pages and files, when reclaim last ended
     nonresident_age: int = 0  # workingset.py: how many pages went, or were activated
-    max_seq: int = 0  # lru_gen: how often the node was aged
-    tiers: Tiers = field(default_factory=Tiers)
-    older_anon: int = 0  # of the active anonymous pages, those that lru_gen has aged once
+    generations: Generations = field(default_factory=Generations)  # lru_gen
 
     @property
     def present_pages(self) -> int:

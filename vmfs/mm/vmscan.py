@@ -198,11 +198,12 @@ def _evict_generations(reclaim: Reclaim, target: int) -> None:
     """lru_gen_shrink_node(): one kind until it has no pages left, then the other."""
     reclaimable = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in scan_count.ITEMS)
     before = reclaim.freed
+    while lru_gen.age(reclaim.machine, reclaim.node, reclaim.zones):
+        pass
     for anon in lru_gen.types_to_scan(reclaim.machine, reclaim.node, reclaim.control):
         if reclaim.control.trim_cache and anon:
             break
         if anon and lru_gen.in_oldest_generation(reclaim.zones):
-            lru_gen.age_anon(reclaim.node, reclaim.zones)
             _evict(reclaim, Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, target)
         if not anon:
             _evict(reclaim, Lru.INACTIVE_FILE, Lru.ACTIVE_FILE, target)

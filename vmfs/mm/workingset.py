@@ -122,8 +122,9 @@ def pack_shadow(machine: Machine, node: Node, batch: Batch) -> Shadow:
     """workingset_eviction(): pages of a batch go, and the node ages by them."""
     file = batch.use is Use.FILE
     if machine.lru_gen.enabled:
-        node.tiers.of(file).evicted += batch.pages
-        return Shadow(node.nid, node.max_seq, node.max_seq, batch.workingset, batch.pages)
+        node.generations.tiers.of(file).evicted += batch.pages
+        max_seq = node.generations.max_seq
+        return Shadow(node.nid, max_seq, max_seq, batch.workingset, batch.pages)
     before = node.nonresident_age
     node.nonresident_age += batch.pages
     return Shadow(node.nid, before, node.nonresident_age, batch.workingset, batch.pages)
@@ -175,7 +176,7 @@ def _test_recent(machine: Machine, shadow: Shadow, file: bool) -> int:
     """workingset_test_recent(), lru_gen_test_recent(): how many of the pages were gone for a short while."""
     node = machine.node(shadow.nid)
     if machine.lru_gen.enabled:
-        return shadow.since(node.max_seq - (MAX_NR_GENS - MIN_NR_GENS) + 1)
+        return shadow.since(node.generations.max_seq - (MAX_NR_GENS - MIN_NR_GENS) + 1)
     return shadow.since(node.nonresident_age - _workingset_size(machine, node, file))
 
 
@@ -201,7 +202,7 @@ def _lru_gen_refault(
     node.mod_state(_REFAULT[file], shadow.pages)
     if not recent:
         return in_fault, False
-    node.tiers.of(file).refaulted += shadow.pages
+    node.generations.tiers.of(file).refaulted += shadow.pages
     strict = machine.kernel.has(Feature.LRU_GEN_RESTORES_WORKINGSET)
     restored = shadow.workingset if strict else in_fault
     activated = restored and in_fault if strict else True
