@@ -97,7 +97,7 @@ static unsigned long scanned_by_kswapd(void)
 }
 
 /* kswapd has done its work. It begins when somebody allocates below the low watermark: so that it does not
- * run while a tree is captured, that is done here. */
+ * run while a tree is captured, that is done here, for a user and (where memory is high) for the kernel. */
 void wait_for_kswapd(void)
 {
 	size_t bytes = 1 << 20;
@@ -107,6 +107,11 @@ void wait_for_kswapd(void)
 		return;
 	touch(start, bytes / PAGE, PAGE);
 	munmap(start, bytes);
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, NULL, 0);
 	for (unsigned long before = 0, now = scanned_by_kswapd(); now != before; now = scanned_by_kswapd()) {
 		before = now;
 		usleep(KSWAPD_MICROSECONDS);
