@@ -12,7 +12,8 @@ from pathlib import Path
 from scripts.recording import packages
 from scripts.recording.faults import Fault
 
-MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
+MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "jbd2", "ext4")
+"""In the order in which modprobe loads them, where slab caches tell it: jbd2 before mbcache."""
 MAYBE = ("crc32c_generic",)
 """ext4 asks for it by an alias; since 6.14 it is part of the kernel's library."""
 

@@ -78,9 +78,10 @@ def _edges(start: int, end: int, large: int, huge: int) -> Iterator[tuple[int, i
         yield end, 0
         return
     yield first, 0
-    if huge and -(-first // huge) * huge < last // huge * huge:
-        yield -(-first // huge) * huge, 1
-        yield last // huge * huge, 2
+    if huge:
+        low, high = -(-first // huge) * huge, last // huge * huge
+        yield min(low, last), 1
+        yield min(max(low, high), last), 2
     yield last, 1
     yield end, 0
 

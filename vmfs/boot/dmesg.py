@@ -171,14 +171,16 @@ def _mm_init(state: BootState, used: Usage) -> Iterator[Line]:
     if kernel.has(Feature.NUMA) and not one_node:
         how = "Configure with numa_balancing= or the kernel.numa_balancing sysctl"
         yield Line(0, f"mempolicy: Enabling automatic NUMA balancing. {how}")
+    late = state.build.image.alternatives_late
     if state.build.image.alternatives_kbytes:
-        yield Line(0.4, f"Freeing SMP alternatives memory: {_alternatives(state) << KIB}K")
+        yield Line(0.95 if late else 0.4, f"Freeing SMP alternatives memory: {_alternatives(state) << KIB}K")
     if not one_node:
         yield from (Line(0.4, text) for text in _hash_tables(state, early=True))
     yield from (Line(0.4, text) for text in _hash_tables(state, early=False))
     if kernel.has(Feature.BOOT_MEMORY_LATE):
         # About half of those who take memory before the reserves are computed have come by now.
-        yield Line(0.9, _memory(state, state.managed(early=True) - used.early // 2, 0))
+        reserved = _alternatives(state) if late else 0
+        yield Line(0.9, _memory(state, state.managed(early=True) - reserved - used.early // 2, reserved))
 
 
 def _alternatives(state: BootState) -> int:

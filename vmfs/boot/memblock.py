@@ -92,9 +92,8 @@ def _image(build: Build) -> tuple[Range, tuple[Ranges, Ranges]]:
     aligned = -(-bss // HUGE) * HUGE + HUGE
     decrypted = (aligned - image.decrypted_kbytes // kib, aligned) if image.decrypted_kbytes else (0, 0)
     gaps = [(_pfn(a[1] + 1), _pfn(b[0])) for a, b in ((image.code, image.rodata), (image.rodata, image.data))]
-    early = () if image.alternatives_late else (alternatives,)
-    late = union([*gaps, (init, bss), decrypted, *((alternatives,) if image.alternatives_late else ())])
-    return (_pfn(image.code[0]), _pfn(image.bss[1] + 1)), (early, late)
+    late = union([*gaps, (init, bss), decrypted])
+    return (_pfn(image.code[0]), _pfn(image.bss[1] + 1)), ((alternatives,), late)
 
 
 def _initrd(build: Build, end: int) -> Range:
@@ -155,7 +154,8 @@ def _last_node(
         if firmware.top > PFN_4G:
             below = [nid for nid in nids if clip(block.free[nid], 0, PFN_4G)]
             block.alloc(SWIOTLB, below, PFN_4G)
-            block.alloc(SWIOTLB_SLOTS * build.swiotlb_slot_bytes // PAGE_SIZE, nids)
+            slots = SWIOTLB_SLOTS * build.swiotlb_slot_bytes // PAGE_SIZE
+            block.alloc(slots + build.swiotlb_areas, nids)
     block.alloc(build.memblock, nids, end)
     if len(spec.nodes) == 1:
         low = pages(clip(firmware.memory, 0, end)) - block.memmap_pages

@@ -26,7 +26,7 @@ class Image:
     init_kbytes: int
     alternatives_kbytes: int
     decrypted_kbytes: int = 0
-    alternatives_late: bool = False  # freed with init's, not before
+    alternatives_late: bool = False  # freed after the log has told of memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Build:
     percpu_unit: int  # first chunk, per CPU
     percpu_more: int  # populated later, per CPU
     swiotlb_slot_bytes: int
+    swiotlb_areas: int  # beside the slots
     struct_page_bytes: int
     five_level: bool  # page tables, where the CPU can
     threads: Growth
@@ -109,6 +110,7 @@ _5_10 = Build(
     percpu_unit=63,
     percpu_more=7,
     swiotlb_slot_bytes=12,
+    swiotlb_areas=0,
     struct_page_bytes=64,
     five_level=False,
     threads=Growth(28, 10, 2),
@@ -214,6 +216,8 @@ _7_2 = replace(
         alternatives_late=True,
     ),
     initrd_kbytes=2316,
+    memblock=6,
+    swiotlb_areas=1,
     node_data=44,
     percpu_unit=63,
     threads=Growth(47, 10, 2),
