@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,16 +103,17 @@ void wait_for_kswapd(void)
 {
 	size_t bytes = 1 << 20;
 	char *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int ends[2];
 
 	if (start == MAP_FAILED)
 		return;
 	touch(start, bytes / PAGE, PAGE);
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0) {
+		send(ends[0], start, bytes, MSG_DONTWAIT);
+		close(ends[0]);
+		close(ends[1]);
+	}
 	munmap(start, bytes);
-	pid_t pid = fork();
-
-	if (pid == 0)
-		_exit(0);
-	waitpid(pid, NULL, 0);
 	for (unsigned long before = 0, now = scanned_by_kswapd(); now != before; now = scanned_by_kswapd()) {
 		before = now;
 		usleep(KSWAPD_MICROSECONDS);
@@ -178,7 +180,7 @@ int run_out_of_memory(void)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Not beyond the end: kernels before 5.12 cache a page of what is not there. */
+/* Not beyond the end: kernels before 5.12 cache a page of what is not there for who asks for it. */
 static void read_whole(const char *path, off_t size)
 {
 	static char block[64 << 10];
@@ -187,7 +189,7 @@ static void read_whole(const char *path, off_t size)
 	if (fd < 0)
 		die(path);
 	for (ssize_t got = 1; size > 0 && got > 0; size -= got)
-		got = read(fd, block, sizeof block);
+		got = read(fd, block, size < (off_t)sizeof block ? (size_t)size : sizeof block);
 	close(fd);
 }
 
