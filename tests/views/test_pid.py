@@ -28,7 +28,7 @@ NOT_OURS = {
 }
 
 SIZES_OF_THE_PROGRAM = {"VmPeak", "VmSize", "VmData", "VmExe"}
-LARGER_PROGRAM = dict.fromkeys(("pair-6.1", "trio-6.1"), SIZES_OF_THE_PROGRAM | {"THP_enabled"})
+LARGER_PROGRAM = dict.fromkeys(("pair-6.1", "trio-5.10", "trio-6.1"), SIZES_OF_THE_PROGRAM | {"THP_enabled"})
 """What else is not ours where scripts/record made a recording: its program forgoes huge pages."""
 
 PF_FORKNOEXEC = 0x40

@@ -65,7 +65,7 @@ class Build:
     large_kmalloc: int  # unreclaimable slab that no cache holds
     vmalloc: Growth  # beside stacks and hash tables
     other: Growth  # that no counter tells
-    early_users: Growth  # of the pages in use when the reserves are computed
+    early_users: Growth  # of the pages in use when the reserves are computed, beside the DMA pools
     rootfs: int  # files of the initramfs
     inactive_rootfs: int
     anon: int
@@ -120,7 +120,7 @@ _5_10 = Build(
     large_kmalloc=131,
     vmalloc=Growth(709, 82),
     other=Growth(4955, 120),
-    early_users=Growth(0, 740),
+    early_users=Growth(564, 246),
     rootfs=1366,
     inactive_rootfs=315,
     anon=28,
@@ -159,7 +159,7 @@ _6_1 = replace(
     large_kmalloc=381,
     vmalloc=Growth(863, 82, 512),
     other=Growth(440, 123),
-    early_users=Growth(1085, 149, 559),
+    early_users=Growth(1085, 117, 527),
     rootfs=1461,
     inactive_rootfs=300,
     anon=48,
@@ -190,7 +190,7 @@ _6_12 = replace(
     large_kmalloc=396,
     vmalloc=Growth(790, 12, 512),
     other=Growth(432, 117),
-    early_users=Growth(0, 1014),
+    early_users=Growth(1023, -11, 1402),
     rootfs=1512,
     inactive_rootfs=0,
     anon=42,
@@ -225,7 +225,7 @@ _7_2 = replace(
     large_kmalloc=668,
     vmalloc=Growth(1230, 12, 512),
     other=Growth(1603, 120),
-    early_users=Growth(0, 1289),
+    early_users=Growth(1644, 529, 539),
     rootfs=1582,
     anon=36,
     committed=1764,

@@ -16,6 +16,7 @@ from vmfs.spec import Spec, SpecError
 
 POOL_SHIFT = 13  # an atomic DMA pool has 128 KiB a GiB
 POOL_PAGES_MIN = 32
+POOLS = 3  # GFP_KERNEL, GFP_DMA, GFP_DMA32
 REMOTE_CPUS_SEEN = 8
 ROOMY = 1 << 15  # pages: a node of 128 MiB takes a full share
 PCP_LITTLE, PCP_THIRD, PCP_FULL = 0.02, 0.3, 0.75
@@ -57,6 +58,7 @@ def usage(spec: Spec, build: Build, caches: list[SlabState], low_pages: int, man
     tables = hash_tables.table_pages(spec.kernel, low_pages, cpus, early=False)
     vmalloc = build.vmalloc.at(cpus, nodes) + (stacks if build.stacks_in_vmalloc else 0)
     linear = nodes == 1
+    pool = _pool_pages(managed) if spec.kernel.has(Feature.ZONE_DMA32) else 0
     return Usage(
         slab_reclaimable=sum(c.num_slabs << c.order for c in caches if c.reclaimable),
         slab_unreclaimable=build.large_kmalloc
@@ -66,8 +68,8 @@ def usage(spec: Spec, build: Build, caches: list[SlabState], low_pages: int, man
         vmalloc=vmalloc + (0 if linear else early + tables) + _swap_maps(spec),
         percpu_late=build.percpu_more * spec.nr_possible_cpus,
         other=build.other.at(cpus, nodes) + (tables if linear else 0),
-        early=build.early_users.at(cpus, nodes) + (0 if linear else early),
-        pool=_pool_pages(managed) if spec.kernel.has(Feature.ZONE_DMA32) else 0,
+        early=build.early_users.at(cpus, nodes) + POOLS * pool + (0 if linear else early),
+        pool=pool,
     )
 
 
