@@ -116,7 +116,10 @@ def _run(machine: Machine, node: Node, control: ScanControl, want: int, awake: b
     """
     for _ in range(MOST_RUNS):
         _count_run(machine, node)
-        progress = _balance_pgdat(machine, node, control, want, awake)
+        if machine.lru_gen.enabled:
+            progress = _balance_generations(machine, node, control, want)
+        else:
+            progress = _balance_pgdat(machine, node, control, want, awake)
         node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
         if _try_to_sleep(machine, node, control.highest_zoneidx) or not progress:
             return
@@ -148,32 +151,43 @@ def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int
     The priority falls while a round finds too little to look at, or nothing to free.
     """
     reclaim, progress = Reclaim(machine, node, control), 0
-    zones = reclaim.zones
-    least = want + _missing(zones, control.highest_zoneidx)
-    priority = _first_priority(reclaim, least, awake)
+    least, most = want + _missing(reclaim.zones, control.highest_zoneidx), _nr_to_reclaim(reclaim.zones)
+    earlier = 0 if awake else scan_count.EARLIER_ROUNDS
+    priority = scan_count.first_priority(reclaim, most if awake else min(least, most), earlier)
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
-        if machine.lru_gen.enabled and lru_gen.age(machine, node, zones):
-            priority -= 1
-            continue
         reclaim = Reclaim(machine, node, control)
-        target = nr_to_reclaim = _nr_to_reclaim(zones)
-        if machine.lru_gen.enabled:
-            reclaim.nr_to_scan = lru_gen.nr_to_scan(machine, zones, priority)
-            target = min(target, want + lru_gen.pages_to_abort(zones, control.highest_zoneidx))
-        vmscan.shrink_round(reclaim, target, priority)
+        vmscan.shrink_round(reclaim, most, priority)
         progress += reclaim.freed
-        if reclaim.scanned < nr_to_reclaim or not reclaim.freed:
+        if reclaim.scanned < most or not reclaim.freed:
             priority -= 1
     scan_count.snapshot_refaults(node)
     return progress
 
 
-def _first_priority(reclaim: Reclaim, least: int, awake: bool) -> int:
-    most = _nr_to_reclaim(reclaim.zones)
-    if reclaim.machine.lru_gen.enabled:
-        return lru_gen.initial_priority(reclaim.machine, reclaim.node, most)
-    earlier = 0 if awake else scan_count.EARLIER_ROUNDS
-    return scan_count.first_priority(reclaim, most if awake else min(least, most), earlier)
+def _balance_generations(machine: Machine, node: Node, control: ScanControl, want: int) -> int:
+    """The same with lru_gen: each round scans twice as much as the one before, and one that ages nothing.
+
+    Those that cannot free enough, whatever they find, are one with the next.
+    """
+    zones, progress, budget = Reclaim(machine, node, control).zones, 0, 0
+    least, most = want + _missing(zones, control.highest_zoneidx), _nr_to_reclaim(zones)
+    priority = lru_gen.initial_priority(machine, node, most)
+    while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
+        if lru_gen.age(machine, node, zones):
+            priority -= 1
+            continue
+        budget += lru_gen.nr_to_scan(machine, lru_gen.evictable_pages(machine, zones) - budget, priority)
+        if priority > 1 and budget < min(least - progress, most):
+            priority -= 1
+            continue
+        reclaim = Reclaim(machine, node, control, nr_to_scan=budget)
+        target = min(most, want + lru_gen.pages_to_abort(zones, control.highest_zoneidx))
+        vmscan.shrink_round(reclaim, target, priority)
+        progress, budget = progress + reclaim.freed, 0
+        if reclaim.scanned < most or not reclaim.freed:
+            priority -= 1
+    scan_count.snapshot_refaults(node)
+    return progress
 
 
 def _nr_to_reclaim(zones: list[Zone]) -> int:
@@ -186,13 +200,13 @@ def finish_rounds(machine: Machine, pages: int) -> None:
 
     A long row of allocations keeps kswapd at work, in rounds that free as much at once as is to be free. The
     last may have begun just now or be nearly done: half of it is left; with lru_gen, which stops where enough
-    is free but for what was being written, a quarter. It frees what the one before wrote to swap, and writes
+    is free but for what was being written, a third. It frees what the one before wrote to swap, and writes
     for the next, of which recorded kernels have an eighth in the swap cache in the end.
     """
     for node in machine.nodes:
         zones = [zone for zone in node.zones if zone.managed_pages]
         nr_to_reclaim = _nr_to_reclaim(zones)
-        rest = nr_to_reclaim // (4 if machine.lru_gen.enabled else 2)
+        rest = nr_to_reclaim // (3 if machine.lru_gen.enabled else 2)
         left = nr_to_reclaim + rest - sum(zone.free_pages for zone in zones)
         if _is_awake(machine, node) and pages >= nr_to_reclaim and left > 0:
             reclaim = Reclaim(machine, node, ScanControl(machine.zone_index("Movable"), kswapd=True))

@@ -12,7 +12,7 @@ from enum import Enum, IntEnum, auto
 from typing import TYPE_CHECKING
 
 from vmfs.mm.extents import Extents
-from vmfs.mm.vmstat import Item
+from vmfs.mm.vmstat import COLUMN, Item
 
 if TYPE_CHECKING:
     from vmfs.mm.file_set import FileSet
@@ -59,6 +59,8 @@ _ZONE_ITEMS = (
     Item.NR_ZONE_ACTIVE_FILE,
     Item.NR_ZONE_UNEVICTABLE,
 )
+
+_ZONE_COLUMNS = tuple(COLUMN[item] for item in _ZONE_ITEMS)
 
 
 @dataclass(slots=True, eq=False)
@@ -108,7 +110,7 @@ def update_lru_size(node: Node, zone: Zone, lru: Lru, pages: int) -> None:
 
 def lru_size(zone: Zone, lru: Lru) -> int:
     """lruvec_lru_size() of one zone"""
-    return zone.page_state(_ZONE_ITEMS[lru])
+    return int(zone.stat[_ZONE_COLUMNS[lru]])
 
 
 def queue_of(zone: Zone, lru: Lru) -> deque[Batch]:

@@ -63,13 +63,20 @@ def initial_priority(machine: Machine, node: Node, nr_to_reclaim: int) -> int:
     return min(max(priority, DEF_PRIORITY // 2), DEF_PRIORITY)
 
 
-def nr_to_scan(machine: Machine, zones: list[Zone], priority: int) -> int:
-    """get_nr_to_scan(): of all evictable pages a part, before 7.2 of those that are left after each batch."""
+def evictable_pages(machine: Machine, zones: list[Zone]) -> int:
+    """lruvec_evictable_size()"""
     kinds = [Lru.INACTIVE_FILE, Lru.ACTIVE_FILE]
     if swapfile.nr_swap_pages(machine) and machine.sysctl.swappiness:
         kinds += [Lru.INACTIVE_ANON, Lru.ACTIVE_ANON]
-    evictable = sum(_size(zones, which) for which in kinds)
-    return evictable // ((1 << priority) + (not machine.kernel.has(Feature.LRU_GEN_BUDGET_AT_START)))
+    return sum(_size(zones, which) for which in kinds)
+
+
+def nr_to_scan(machine: Machine, evictable: int, priority: int) -> int:
+    """get_nr_to_scan(): a part of so many pages; before 7.2 of those left after each batch, and a batch."""
+    if machine.kernel.has(Feature.LRU_GEN_BUDGET_AT_START):
+        return evictable >> priority
+    part = evictable // ((1 << priority) + 1)
+    return max(part, MIN_LRU_BATCH) if part else 0
 
 
 def pages_to_abort(zones: list[Zone], highest_zoneidx: int) -> int:
