@@ -74,12 +74,27 @@ def wakeup_kswapds(
     awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
     control = ScanControl(highest_zoneidx, kswapd=True)
     trim = replace(control, trim_cache=True)
+    generations = bool(machine.lru_gen.enabled) and not order
+    freed = [_trim_generations(machine, node, trim) for node in awake] if generations else []
+    if any(freed):
+        return  # more than enough; who needs more wakes them again
     for node in awake:
         if want > 0:
             missing = _missing(node.zones, highest_zoneidx)
             want -= max(vmscan.shrink_node(machine, node, trim, want + missing) - missing, 0)
+    if generations:
+        want = 0
     for node in awake:
         wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)), order)
+
+
+def _trim_generations(machine: Machine, node: Node, control: ScanControl) -> int:
+    """Rounds over files alone until the node is balanced; the pages freed."""
+    progress = _balance_generations(machine, node, control, 0)
+    if progress:
+        _count_run(machine, node)
+        _try_to_sleep(machine, node, control.highest_zoneidx)
+    return progress
 
 
 def wakeup_kswapd(
