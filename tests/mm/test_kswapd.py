@@ -9,6 +9,7 @@ from tests.small_machine import NODE_PAGES, small_machine
 from vmfs import boot, spec
 from vmfs.mm import alloc_request, kswapd, lru, lru_gen, page_alloc, vmscan, wmark
 from vmfs.mm.alloc_request import OutOfMemory
+from vmfs.mm.balance_pgdat import pgdat_balanced
 from vmfs.mm.check import check
 from vmfs.mm.ctrl_pos import MIN_LRU_BATCH
 from vmfs.mm.hugetlb import set_max_huge_pages
@@ -46,8 +47,9 @@ def test_a_boost_costs_page_cache_and_is_taken_back():
     assert machine.event(Item.PAGEOUTRUN) == 1
 
 
-def test_stealing_blocks_leaves_no_boost_behind():
-    machine = one_node()
+@pytest.mark.parametrize("release", [(6, 1), (6, 12)])
+def test_stealing_blocks_leaves_no_boost_behind(release):
+    machine = one_node(release)
     machine.set_sysctl("min_free_kbytes", 16384)
     machine.fragment(1.0)  # every page block is of the unmovable type
     machine.read_files(1000)
@@ -255,7 +257,7 @@ def test_a_node_without_a_large_block_is_not_balanced_for_one(release):
     cached = file_pages(machine)
     set_max_huge_pages(machine, machine.default_hstate, NODE_PAGES)
 
-    assert not kswapd.pgdat_balanced(machine.nodes[0], normal(machine).index, machine.default_hstate.order)
+    assert not pgdat_balanced(machine.nodes[0], normal(machine).index, machine.default_hstate.order)
     assert file_pages(machine) < cached // 10
     assert machine.default_hstate.nr_huge_pages << 9 > NODE_PAGES * 9 // 10
     check(machine)

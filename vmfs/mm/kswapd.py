@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import kcompactd, lru, lru_gen, psi, scan_count, shrink_list, vmscan, wmark
+from vmfs.mm import kcompactd, lru, psi, shrink_list, vmscan, wmark
+from vmfs.mm.balance_pgdat import balance_pgdat, missing_pages, nr_to_reclaim, pgdat_balanced
 from vmfs.mm.compaction import COSTLY_ORDER
 from vmfs.mm.lru import Lru
-from vmfs.mm.mmzone import MigrateType, Node, Zone
+from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
 from vmfs.mm.vmstat import Item
 
@@ -24,17 +25,7 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 16
 MOST_ROUNDS = 64  # of compact_gap(), so that much memory does not take long
-PCP_TYPES = (MigrateType.UNMOVABLE, MigrateType.MOVABLE, MigrateType.RECLAIMABLE)
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
-
-
-def pgdat_balanced(node: Node, highest_zoneidx: int, order: int = 0) -> bool:
-    """One zone above its high watermark, with a block of `order`, is enough; so is having none to balance."""
-    zones = [zone for zone in node.zones if zone.managed_pages and zone.index <= highest_zoneidx]
-    return not zones or any(
-        _deficit(zone, highest_zoneidx, order) <= 0 and zone.free_area.has_block(order, PCP_TYPES)
-        for zone in zones
-    )
 
 
 def compact_gap(nodes: Iterable[Node], highest_zoneidx: int, order: int) -> int:
@@ -47,18 +38,6 @@ def compact_gap(nodes: Iterable[Node], highest_zoneidx: int, order: int) -> int:
         return sys.maxsize
     cache = sum(lru.lru_size(z, which) for node in nodes for z in node.zones for which in Lru)
     return max(2 << order, cache // MOST_ROUNDS)
-
-
-def _deficit(zone: Zone, highest_zoneidx: int, order: int = 0) -> int:
-    """Pages that are missing to the high watermark, with a block of `order` taken: __zone_watermark_ok()."""
-    mark = wmark.high_wmark_pages(zone) + zone.lowmem_reserve[highest_zoneidx]
-    return mark + (1 << order) - zone.free_pages
-
-
-def _missing(zones: Iterable[Zone], highest_zoneidx: int) -> int:
-    """Pages to free until a node with these zones is balanced."""
-    zones = [zone for zone in zones if zone.managed_pages and zone.index <= highest_zoneidx]
-    return max(min((_deficit(zone, highest_zoneidx) for zone in zones), default=0), 0)
 
 
 def wakeup_kswapds(
@@ -80,7 +59,7 @@ def wakeup_kswapds(
         return  # more than enough; who needs more wakes them again
     for node in awake:
         if want > 0:
-            missing = _missing(node.zones, highest_zoneidx)
+            missing = missing_pages(node.zones, highest_zoneidx)
             want -= max(vmscan.shrink_node(machine, node, trim, want + missing) - missing, 0)
     if generations:
         want = 0
@@ -90,11 +69,27 @@ def wakeup_kswapds(
 
 def _trim_generations(machine: Machine, node: Node, control: ScanControl) -> int:
     """Rounds over files alone until the node is balanced; the pages freed."""
-    progress = _balance_generations(machine, node, control, 0)
+    boosts = _boosts(node)
+    progress = balance_pgdat(machine, node, control)
     if progress:
         _count_run(machine, node)
         _try_to_sleep(machine, node, control.highest_zoneidx)
+        _take_boosts_back(machine, node, boosts, control.highest_zoneidx)
     return progress
+
+
+def _boosts(node: Node) -> dict[Zone, int]:
+    return {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
+
+
+def _take_boosts_back(
+    machine: Machine, node: Node, boosts: dict[Zone, int], highest_zoneidx: int, order: int = 0
+) -> None:
+    """Where balance_pgdat() ends: kcompactd goes on with what was freed, after a boost or for an `order`."""
+    for zone, boost in boosts.items():
+        zone.watermark_boost -= min(zone.watermark_boost, boost)
+    order = machine.kernel.pageblock_order if boosts else order
+    kcompactd.wakeup_kcompactd(machine, node, order, highest_zoneidx)
 
 
 def wakeup_kswapd(
@@ -106,7 +101,7 @@ def wakeup_kswapd(
     much in the meantime. For a larger `order`, or after a boost, kcompactd goes on with what was freed.
     When it is `awake` it has run all the time, and goes on with rounds as large as they get.
     """
-    boosts = {zone: zone.watermark_boost for zone in node.zones if zone.watermark_boost}
+    boosts = _boosts(node)
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
     if node.kswapd_failures >= MAX_RECLAIM_RETRIES or (balanced and not boosts):
         return
@@ -118,10 +113,7 @@ def wakeup_kswapd(
         _try_to_sleep(machine, node, highest_zoneidx)
     else:
         _run(machine, node, control, want, awake)
-    for zone, boost in boosts.items():
-        zone.watermark_boost -= min(zone.watermark_boost, boost)
-    order = machine.kernel.pageblock_order if boosts else order
-    kcompactd.wakeup_kcompactd(machine, node, order, highest_zoneidx)
+    _take_boosts_back(machine, node, boosts, highest_zoneidx, order)
 
 
 def _run(machine: Machine, node: Node, control: ScanControl, want: int, awake: bool) -> None:
@@ -131,10 +123,7 @@ def _run(machine: Machine, node: Node, control: ScanControl, want: int, awake: b
     """
     for _ in range(MOST_RUNS):
         _count_run(machine, node)
-        if machine.lru_gen.enabled:
-            progress = _balance_generations(machine, node, control, want)
-        else:
-            progress = _balance_pgdat(machine, node, control, want, awake)
+        progress = balance_pgdat(machine, node, control, want, awake=awake)
         node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
         if _try_to_sleep(machine, node, control.highest_zoneidx) or not progress:
             return
@@ -160,56 +149,6 @@ def _try_to_sleep(machine: Machine, node: Node, highest_zoneidx: int) -> bool:
     return False
 
 
-def _balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int, awake: bool) -> int:
-    """Rounds until what is missing is freed, and what the waker takes meanwhile; returns the pages freed.
-
-    The priority falls while a round finds too little to look at, or nothing to free.
-    """
-    reclaim, progress = Reclaim(machine, node, control), 0
-    least, most = want + _missing(reclaim.zones, control.highest_zoneidx), _nr_to_reclaim(reclaim.zones)
-    earlier = 0 if awake else scan_count.EARLIER_ROUNDS
-    priority = scan_count.first_priority(reclaim, most if awake else min(least, most), earlier)
-    while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
-        reclaim = Reclaim(machine, node, control)
-        vmscan.shrink_round(reclaim, most, priority)
-        progress += reclaim.freed
-        if reclaim.scanned < most or not reclaim.freed:
-            priority -= 1
-    scan_count.snapshot_refaults(node)
-    return progress
-
-
-def _balance_generations(machine: Machine, node: Node, control: ScanControl, want: int) -> int:
-    """The same with lru_gen: each round scans twice as much as the one before, and one that ages nothing.
-
-    Those that cannot free enough, whatever they find, are one with the next.
-    """
-    zones, progress, budget = Reclaim(machine, node, control).zones, 0, 0
-    least, most = want + _missing(zones, control.highest_zoneidx), _nr_to_reclaim(zones)
-    priority = lru_gen.initial_priority(machine, node, most)
-    while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
-        if lru_gen.age(machine, node, zones):
-            priority -= 1
-            continue
-        budget += lru_gen.nr_to_scan(machine, lru_gen.evictable_pages(machine, zones) - budget, priority)
-        if priority > 1 and budget < min(least - progress, most):
-            priority -= 1
-            continue
-        reclaim = Reclaim(machine, node, control, nr_to_scan=budget)
-        target = min(most, want + lru_gen.pages_to_abort(zones, control.highest_zoneidx))
-        vmscan.shrink_round(reclaim, target, priority)
-        progress, budget = progress + reclaim.freed, 0
-        if reclaim.scanned < most or not reclaim.freed:
-            priority -= 1
-    scan_count.snapshot_refaults(node)
-    return progress
-
-
-def _nr_to_reclaim(zones: list[Zone]) -> int:
-    """kswapd_shrink_node(): as much as is to be free, at once."""
-    return sum(max(wmark.high_wmark_pages(zone), SWAP_CLUSTER_MAX) for zone in zones)
-
-
 def finish_rounds(machine: Machine, pages: int) -> None:
     """What those do who are awake when an allocation of so many pages is over.
 
@@ -220,13 +159,13 @@ def finish_rounds(machine: Machine, pages: int) -> None:
     """
     for node in machine.nodes:
         zones = [zone for zone in node.zones if zone.managed_pages]
-        nr_to_reclaim = _nr_to_reclaim(zones)
-        rest = nr_to_reclaim // (3 if machine.lru_gen.enabled else 2)
-        left = nr_to_reclaim + rest - sum(zone.free_pages for zone in zones)
-        if _is_awake(machine, node) and pages >= nr_to_reclaim and left > 0:
+        most = nr_to_reclaim(zones)
+        rest = most // (3 if machine.lru_gen.enabled else 2)
+        left = most + rest - sum(zone.free_pages for zone in zones)
+        if _is_awake(machine, node) and pages >= most and left > 0:
             reclaim = Reclaim(machine, node, ScanControl(machine.zone_index("Movable"), kswapd=True))
             vmscan.shrink_node(machine, node, reclaim.control, left)
-            shrink_list.shrink_inactive_list(reclaim, Lru.INACTIVE_ANON, nr_to_reclaim // 8, SWAP_CLUSTER_MAX)
+            shrink_list.shrink_inactive_list(reclaim, Lru.INACTIVE_ANON, most // 8, SWAP_CLUSTER_MAX)
 
 
 def _is_awake(machine: Machine, node: Node) -> bool:

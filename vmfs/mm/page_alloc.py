@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from vmfs.mm import compaction, kswapd, page_free, pcp, rmqueue, vmscan, wmark
 from vmfs.mm.alloc_request import OutOfMemory, Parts, Request, gfp_highuser_movable
+from vmfs.mm.balance_pgdat import pgdat_balanced
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import SWAP_CLUSTER_MAX
@@ -51,7 +52,7 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Pa
     zones = zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode)
     short = [zone for zone in zones if not compaction.ready(zone, request.order)]
     nodes = dict.fromkeys(machine.node(zone.nid) for zone in zones)
-    nodes = {n: None for n in nodes if not kswapd.pgdat_balanced(n, request.highest_zoneidx, request.order)}
+    nodes = {n: None for n in nodes if not pgdat_balanced(n, request.highest_zoneidx, request.order)}
     _wake_all_kswapds(machine, request, zones, nodes)
     woken.update(nodes)
     got = _from_freelists(machine, request, wmark.low_wmark_pages)

@@ -1,6 +1,7 @@
-"""Reclaim: what is freed and in which order, direct reclaim, node reclaim (mm/vmscan.c). See also kswapd.py.
+"""Reclaim: what is freed and in which order, direct reclaim, node reclaim (mm/vmscan.c).
 
-scan_count.py says how much of each list is scanned, shrink_list.py what happens to the pages.
+scan_count.py says how much of each list is scanned, shrink_list.py what happens to the pages,
+balance_pgdat.py and kswapd.py what reclaims in the background.
 """
 
 from __future__ import annotations
