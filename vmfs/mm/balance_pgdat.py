@@ -36,24 +36,18 @@ def missing_pages(zones: Iterable[Zone], highest_zoneidx: int) -> int:
     return max(min((_deficit(zone, highest_zoneidx) for zone in zones), default=0), 0)
 
 
-def balance_pgdat(
-    machine: Machine, node: Node, control: ScanControl, want: int = 0, *, awake: bool = False
-) -> int:
-    """Rounds until what is missing is freed, and what the waker takes meanwhile; returns the pages freed.
-
-    When kswapd is `awake`, they begin as large as they were.
-    """
+def balance_pgdat(machine: Machine, node: Node, control: ScanControl, want: int = 0) -> int:
+    """Rounds until what is missing is freed, and what the waker takes meanwhile; returns the pages freed."""
     if machine.lru_gen.enabled:
         return _balance_generations(machine, node, control, want)
-    return _balance_lists(machine, node, control, want, awake)
+    return _balance_lists(machine, node, control, want)
 
 
-def _balance_lists(machine: Machine, node: Node, control: ScanControl, want: int, awake: bool) -> int:
+def _balance_lists(machine: Machine, node: Node, control: ScanControl, want: int) -> int:
     """The priority falls while a round finds too little to look at, or nothing to free."""
     reclaim, progress = Reclaim(machine, node, control), 0
     least, most = want + missing_pages(reclaim.zones, control.highest_zoneidx), nr_to_reclaim(reclaim.zones)
-    earlier = 0 if awake else scan_count.EARLIER_ROUNDS
-    priority = scan_count.first_priority(reclaim, most if awake else min(least, most), earlier)
+    priority = scan_count.first_priority(reclaim, min(least, most))
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
         reclaim = Reclaim(machine, node, control)
         vmscan.shrink_round(reclaim, most, priority)

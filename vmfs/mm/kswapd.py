@@ -92,14 +92,11 @@ def _take_boosts_back(
     kcompactd.wakeup_kcompactd(machine, node, order, highest_zoneidx)
 
 
-def wakeup_kswapd(
-    machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, order: int = 0, *, awake: bool = False
-) -> None:
+def wakeup_kswapd(machine: Machine, node: Node, highest_zoneidx: int, want: int = 0, order: int = 0) -> None:
     """Run the node's kswapd until it is balanced or finds nothing.
 
     `want` is what the waker will take next: kswapd, which runs beside it, would have freed that
     much in the meantime. For a larger `order`, or after a boost, kcompactd goes on with what was freed.
-    When it is `awake` it has run all the time, and goes on with rounds as large as they get.
     """
     boosts = _boosts(node)
     balanced = not want and pgdat_balanced(node, highest_zoneidx)
@@ -112,18 +109,18 @@ def wakeup_kswapd(
         vmscan.shrink_node(machine, node, boosted, sum(boosts.values()))
         _try_to_sleep(machine, node, highest_zoneidx)
     else:
-        _run(machine, node, control, want, awake)
+        _run(machine, node, control, want)
     _take_boosts_back(machine, node, boosts, highest_zoneidx, order)
 
 
-def _run(machine: Machine, node: Node, control: ScanControl, want: int, awake: bool) -> None:
+def _run(machine: Machine, node: Node, control: ScanControl, want: int) -> None:
     """kswapd(): as it is not balanced, it runs again at once, until it may sleep or has run in vain.
 
     What it has not done after some runs is left to the next wake-up.
     """
     for _ in range(MOST_RUNS):
         _count_run(machine, node)
-        progress = balance_pgdat(machine, node, control, want, awake=awake)
+        progress = balance_pgdat(machine, node, control, want)
         node.kswapd_failures = 0 if progress else node.kswapd_failures + 1
         if _try_to_sleep(machine, node, control.highest_zoneidx) or not progress:
             return

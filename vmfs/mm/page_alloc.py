@@ -43,7 +43,7 @@ def alloc_pages(machine: Machine, request: Request) -> Parts:
         parts += got
         left -= sum(e.pages for _, e in got) >> request.order
     for node in woken:
-        kswapd.wakeup_kswapd(machine, node, request.highest_zoneidx, awake=True)
+        kswapd.wakeup_kswapd(machine, node, request.highest_zoneidx)
     return parts
 
 

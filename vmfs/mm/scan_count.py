@@ -120,14 +120,14 @@ def inactive_is_low(node: Node, file: bool) -> bool:
     return inactive * ratio < active
 
 
-def first_priority(reclaim: Reclaim, target: int, earlier: int = EARLIER_ROUNDS) -> int:
-    """Where rounds begin: some `earlier` than the one that scans as much as is wanted.
+def first_priority(reclaim: Reclaim, target: int) -> int:
+    """Where rounds begin: some before the one that scans as much as is wanted.
 
     The kernel's begin at DEF_PRIORITY; what those before free is little.
     """
     listed = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in ITEMS)
     enough = (listed // max(target, SWAP_CLUSTER_MAX)).bit_length() - 1
-    return min(max(enough, 0) + earlier, DEF_PRIORITY)
+    return min(max(enough, 0) + EARLIER_ROUNDS, DEF_PRIORITY)
 
 
 def lru_note_cost(machine: Machine, node: Node, file: bool, nr_io: int, nr_rotated: int = 0) -> None:
