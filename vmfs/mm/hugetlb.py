@@ -183,7 +183,11 @@ def _grow(machine: Machine, hstate: Hstate, nids: Sequence[int], want: int) -> N
 
 
 def alloc_fresh(machine: Machine, hstate: Hstate, nid: int, count: int, *, retry: bool) -> Extents:
-    """alloc_fresh_huge_page() on one node: as many of `count` huge pages as it yields."""
+    """alloc_fresh_huge_page() on one node: as many of `count` huge pages as it yields.
+
+    Of more than it has that depends on where its pages lie and on whose lists the free ones are, which no
+    capture tells: kernels answer up to 8 % apart from run to run of one machine (docs/differences.md).
+    """
     if hstate.is_gigantic:
         return page_alloc.alloc_contig_node(machine, nid, 1 << hstate.order, count)
     return page_alloc.alloc_pages_node(machine, nid, hstate.order, count, retry=retry)
