@@ -352,3 +352,16 @@ def test_reading_through_memory_wakes_kswapd_as_often_as_a_kernel(tmp_path):
     assert machine.event(Item.PAGEOUTRUN) == pytest.approx(112, rel=0.1)
     assert total(machine, Item.PGSTEAL_KSWAPD) == pytest.approx(1_668_347, rel=0.02)
     check(machine)
+
+
+@pytest.mark.parametrize("release", [(6, 12), (7, 2)])
+def test_the_page_cache_of_all_nodes_goes_before_much_is_swapped(release):
+    machine = small_machine(release, nodes=2)
+    machine.read_files(3 * NODE_PAGES, 100)
+    machine.swapon(NODE_PAGES, "/swap")
+    task = machine.start("hog", anon=2 * NODE_PAGES)
+
+    missing = 2 * NODE_PAGES - sum(node.managed_pages for node in machine.nodes)
+    assert file_pages(machine) - total_swapcache_pages(machine) < NODE_PAGES // 50
+    assert missing < task.swap < missing + NODE_PAGES // 8
+    check(machine)

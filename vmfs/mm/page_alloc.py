@@ -42,8 +42,8 @@ def alloc_pages(machine: Machine, request: Request) -> Parts:
             raise OutOfMemory(parts)
         parts += got
         left -= sum(e.pages for _, e in got) >> request.order
-    for node in woken:
-        kswapd.wakeup_kswapd(machine, node, request.highest_zoneidx)
+    if woken:
+        kswapd.wakeup_kswapds(machine, woken, request.highest_zoneidx, 0, 0)
     return parts
 
 
