@@ -3,9 +3,13 @@
 import pytest
 
 from tests.small_machine import NODE_PAGES, small_machine
-from vmfs.mm import vmscan
+from vmfs import boot, spec
+from vmfs.mm import lru, lru_gen, vmscan
 from vmfs.mm.check import check
+from vmfs.mm.extents import Extents
 from vmfs.mm.generations import Generations
+from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.machine import Machine
 from vmfs.mm.vmstat import Item
 
 
@@ -43,6 +47,7 @@ def test_the_oldest_do_not_run_out_nor_do_the_young_fill_memory():
     for index in range(8):
         machine.start(f"more{index}", anon=NODE_PAGES // 8)
         active, inactive = sizes(machine)
+        # A quarter when a round begins, which takes some of them.
         assert not inactive or inactive * 6 > active + inactive
     check(machine)
 
@@ -117,3 +122,21 @@ def test_the_oldest_go_first_and_then_the_next_grow_old():
     gens.begin(young=0, inactive=0, files=0)
     assert (gens.max_seq, gens.older_anon) == (2, 0)
     assert gens.oldest_age(inactive=30, files=0) == 2
+
+
+@pytest.mark.timeout(30)
+def test_a_page_in_each_zone_grows_old_too(tmp_path):
+    path = tmp_path / "machine.toml"
+    path.write_text('kernel = "6.12"\n[[node]]\nmemory = "6G"\ncpus = "0"\n')
+    machine = Machine.from_snapshot(boot.boot(spec.load(path)))
+    machine.swapon(1000, "/swap")
+    node = machine.nodes[0]
+    for queue in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, Lru.INACTIVE_FILE, Lru.ACTIVE_FILE):
+        for zone in node.zones:
+            lru.take(node, zone, queue, lru.lru_size(zone, queue))
+    for zone in node.zones[1:3]:
+        lru.add(node, zone, Lru.ACTIVE_ANON, Batch(Use.ANON, Extents.run(zone.zone_start_pfn, 1)))
+
+    for _ in range(3):
+        lru_gen.age(machine, node)
+    assert [lru.lru_size(zone, Lru.INACTIVE_ANON) for zone in node.zones[1:3]] == [1, 1]

@@ -67,10 +67,10 @@ def _balance_generations(machine: Machine, node: Node, control: ScanControl, wan
     least, most = want + missing_pages(zones, control.highest_zoneidx), nr_to_reclaim(zones)
     priority = lru_gen.initial_priority(machine, node, most)
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
-        if lru_gen.age(machine, node, zones):
+        if lru_gen.age(machine, node):
             priority -= 1
             continue
-        budget += lru_gen.nr_to_scan(machine, lru_gen.evictable_pages(machine, zones) - budget, priority)
+        budget += lru_gen.nr_to_scan(machine, lru_gen.evictable_pages(machine, node) - budget, priority)
         if priority > 1 and budget < min(least - progress, most):
             priority -= 1
             continue

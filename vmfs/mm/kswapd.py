@@ -12,9 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import kcompactd, lru, psi, shrink_list, vmscan, wmark
+from vmfs.mm import compaction, kcompactd, lru, psi, shrink_list, vmscan, wmark
 from vmfs.mm.balance_pgdat import balance_pgdat, missing_pages, nr_to_reclaim, pgdat_balanced
-from vmfs.mm.compaction import COSTLY_ORDER
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.scan_control import MAX_RECLAIM_RETRIES, SWAP_CLUSTER_MAX, Reclaim, ScanControl
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 MOST_RUNS = 16
 MOST_ROUNDS = 64  # of compact_gap(), so that much memory does not take long
+REST, LRU_GEN_REST, IN_CACHE = 2, 3, 8  # parts of a round, see finish_rounds()
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
 
@@ -34,10 +34,10 @@ def compact_gap(nodes: Iterable[Node], highest_zoneidx: int, order: int) -> int:
     kswapd_shrink_node(): then it leaves the rest to compaction. Where single pages are missing as well, it
     goes on until they are there.
     """
-    if order <= COSTLY_ORDER or not all(pgdat_balanced(node, highest_zoneidx) for node in nodes):
+    if order <= compaction.COSTLY_ORDER or not all(pgdat_balanced(node, highest_zoneidx) for node in nodes):
         return sys.maxsize
     cache = sum(lru.lru_size(z, which) for node in nodes for z in node.zones for which in Lru)
-    return max(2 << order, cache // MOST_ROUNDS)
+    return max(compaction.compact_gap(order), cache // MOST_ROUNDS)
 
 
 def wakeup_kswapds(
@@ -53,16 +53,14 @@ def wakeup_kswapds(
     awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
     control = ScanControl(highest_zoneidx, kswapd=True)
     trim = replace(control, trim_cache=True)
-    generations = bool(machine.lru_gen.enabled) and not order
-    freed = [_trim_generations(machine, node, trim) for node in awake] if generations else []
-    if any(freed):
-        return  # more than enough; who needs more wakes them again
+    in_rounds = bool(machine.lru_gen.enabled) and not order  # who needs more than one frees wakes it again
+    if in_rounds and any([_trim_generations(machine, node, trim) for node in awake]):  # noqa: C419 (all nodes)
+        return
     for node in awake:
         if want > 0:
             missing = missing_pages(node.zones, highest_zoneidx)
             want -= max(vmscan.shrink_node(machine, node, trim, want + missing) - missing, 0)
-    if generations:
-        want = 0
+    want = 0 if in_rounds else want
     for node in awake:
         wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)), order)
 
@@ -157,12 +155,12 @@ def finish_rounds(machine: Machine, pages: int) -> None:
     for node in machine.nodes:
         zones = [zone for zone in node.zones if zone.managed_pages]
         most = nr_to_reclaim(zones)
-        rest = most // (3 if machine.lru_gen.enabled else 2)
+        rest = most // (LRU_GEN_REST if machine.lru_gen.enabled else REST)
         left = most + rest - sum(zone.free_pages for zone in zones)
         if _is_awake(machine, node) and pages >= most and left > 0:
             reclaim = Reclaim(machine, node, ScanControl(machine.zone_index("Movable"), kswapd=True))
             vmscan.shrink_node(machine, node, reclaim.control, left)
-            shrink_list.shrink_inactive_list(reclaim, Lru.INACTIVE_ANON, most // 8, SWAP_CLUSTER_MAX)
+            shrink_list.shrink_inactive_list(reclaim, Lru.INACTIVE_ANON, most // IN_CACHE, SWAP_CLUSTER_MAX)
 
 
 def _is_awake(machine: Machine, node: Node) -> bool:

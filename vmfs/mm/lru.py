@@ -113,6 +113,25 @@ def lru_size(zone: Zone, lru: Lru) -> int:
     return int(zone.stat[_ZONE_COLUMNS[lru]])
 
 
+def node_lru_size(node: Node, lru: Lru) -> int:
+    """lruvec_lru_size() of all zones"""
+    return node.page_state(_NODE_ITEMS[lru])
+
+
+def shares(zones: list[Zone], lru: Lru, pages: int) -> list[tuple[Zone, int]]:
+    """`pages` pages of a list by zone, each its part of what is there; never more than `pages`."""
+    sizes = {zone: lru_size(zone, lru) for zone in zones}
+    total = sum(sizes.values())
+    want = left = min(pages, total)
+    parts = []
+    for zone, size in sizes.items():
+        share = min(-(-want * size // total) if total else 0, left)
+        left -= share
+        if share:
+            parts.append((zone, share))
+    return parts
+
+
 def queue_of(zone: Zone, lru: Lru) -> deque[Batch]:
     """One list. No growing task is promised pages on those of files, so they need no settling."""
     file = lru is Lru.INACTIVE_FILE or lru is Lru.ACTIVE_FILE

@@ -63,12 +63,12 @@ def initial_priority(machine: Machine, node: Node, nr_to_reclaim: int) -> int:
     return min(max(priority, DEF_PRIORITY // 2), DEF_PRIORITY)
 
 
-def evictable_pages(machine: Machine, zones: list[Zone]) -> int:
+def evictable_pages(machine: Machine, node: Node) -> int:
     """lruvec_evictable_size()"""
     kinds = [Lru.INACTIVE_FILE, Lru.ACTIVE_FILE]
     if swapfile.nr_swap_pages(machine) and machine.sysctl.swappiness:
         kinds += [Lru.INACTIVE_ANON, Lru.ACTIVE_ANON]
-    return sum(_size(zones, which) for which in kinds)
+    return sum(lru.node_lru_size(node, which) for which in kinds)
 
 
 def nr_to_scan(machine: Machine, evictable: int, priority: int) -> int:
@@ -88,7 +88,7 @@ def pages_to_abort(zones: list[Zone], highest_zoneidx: int) -> int:
     for zone in zones:
         mark = wmark.high_wmark_pages(zone) + MIN_LRU_BATCH + zone.lowmem_reserve[highest_zoneidx]
         short = max(mark + 1 - zone.free_pages, 0)
-        if short > sum(lru.lru_size(zone, which) for which in Lru):
+        if short > sum(lru.lru_size(zone, which) for which in Lru if which is not Lru.UNEVICTABLE):
             return sys.maxsize
         missing += short
     return missing
@@ -106,16 +106,16 @@ def types_to_scan(machine: Machine, node: Node, control: ScanControl) -> tuple[b
     return anon, not anon
 
 
-def in_oldest_generation(zones: list[Zone]) -> bool:
+def in_oldest_generation(node: Node) -> bool:
     """scan_folios(): whether there are anonymous pages to look at.
 
     They start in the youngest generations, files in the oldest: as long as some are there nothing ages,
     and anonymous pages that have not aged before are not among the oldest.
     """
-    return _size(zones, Lru.INACTIVE_ANON) > 0 or not _size(zones, Lru.INACTIVE_FILE)
+    return lru.node_lru_size(node, Lru.INACTIVE_ANON) > 0 or not lru.node_lru_size(node, Lru.INACTIVE_FILE)
 
 
-def age(machine: Machine, node: Node, zones: list[Zone]) -> bool:
+def age(machine: Machine, node: Node) -> bool:
     """try_to_inc_max_seq() where should_run_aging(): whether a generation was begun.
 
     The two youngest are active, and anonymous pages start in the youngest. None is used meanwhile.
@@ -123,13 +123,13 @@ def age(machine: Machine, node: Node, zones: list[Zone]) -> bool:
     if not swapfile.nr_swap_pages(machine) or not machine.sysctl.swappiness:
         return False
     inactive, active, files = (
-        _size(zones, which) for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, Lru.INACTIVE_FILE)
+        lru.node_lru_size(node, which) for which in (Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, Lru.INACTIVE_FILE)
     )
     gens = node.generations
     gens.older_anon = min(gens.older_anon, active)
     if not _should_run_aging(machine, gens, active, inactive, files):
         return False
-    _deactivate(node, zones, gens.older_anon)
+    _deactivate(node, gens.older_anon)
     gens.begin(active - gens.older_anon, inactive, files)
     return True
 
@@ -154,15 +154,9 @@ def swapin_list(machine: Machine, node: Node) -> Lru:
     return Lru.INACTIVE_ANON if old else Lru.ACTIVE_ANON
 
 
-def _size(zones: list[Zone], which: Lru) -> int:
-    return sum(lru.lru_size(zone, which) for zone in zones)
-
-
-def _deactivate(node: Node, zones: list[Zone], pages: int) -> None:
+def _deactivate(node: Node, pages: int) -> None:
     """So many of the active pages, the oldest first, from all zones in proportion."""
-    total = _size(zones, Lru.ACTIVE_ANON)
-    for zone in zones if pages else ():
-        share = pages * lru.lru_size(zone, Lru.ACTIVE_ANON) // total
+    for zone, share in lru.shares(list(node.zones), Lru.ACTIVE_ANON, pages):
         for batch in lru.take(node, zone, Lru.ACTIVE_ANON, share):
             batch.accessed = False  # walk_mm() found them used once, as they were mapped
             lru.add(node, zone, Lru.INACTIVE_ANON, batch)

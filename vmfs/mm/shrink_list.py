@@ -27,7 +27,7 @@ def shrink_active_list(reclaim: Reclaim, which: Lru, pages: int) -> None:
     """Up to `pages` active pages become inactive ones, the oldest of all zones."""
     inactive = Lru.INACTIVE_FILE if scan_count.is_file(which) else Lru.INACTIVE_ANON
     done = 0
-    for zone, share in _shares(reclaim.zones, which, pages):
+    for zone, share in lru.shares(reclaim.zones, which, pages):
         for batch in lru.take(reclaim.node, zone, which, share):
             rmap.clear_accessed(reclaim.machine, batch)
             batch.workingset = True
@@ -43,26 +43,12 @@ def shrink_inactive_list(reclaim: Reclaim, which: Lru, pages: int, most: int) ->
 
     What is written to swap is freed when it is looked at again, as the next one.
     """
-    shares = _shares(reclaim.zones, which, pages)
+    shares = lru.shares(reclaim.zones, which, pages)
     total, left = sum(share for _, share in shares), most
     for zone, share in shares:
         limit = min(-(-most * share // total), left)
         if limit > 0:
             left -= _shrink_zone_list(reclaim, zone, which, share, limit)
-
-
-def _shares(zones: list[Zone], which: Lru, pages: int) -> list[tuple[Zone, int]]:
-    """`pages` pages of a list by zone, each its part of what is there; never more than `pages`."""
-    sizes = {zone: lru.lru_size(zone, which) for zone in zones}
-    total = sum(sizes.values())
-    want = left = min(pages, total)
-    shares = []
-    for zone, size in sizes.items():
-        share = min(-(-want * size // total) if total else 0, left)
-        left -= share
-        if share:
-            shares.append((zone, share))
-    return shares
 
 
 def _shrink_zone_list(reclaim: Reclaim, zone: Zone, which: Lru, pages: int, most: int) -> int:

@@ -34,8 +34,10 @@ def try_to_free_pages(machine: Machine, zones: list[Zone], highest_zoneidx: int,
         return 0
     control = ScanControl(highest_zoneidx)
     target = max(SWAP_CLUSTER_MAX, want)
-    nodes = dict.fromkeys(machine.node(zone.nid) for zone in zones)
-    freed = sum(shrink_node(machine, node, control, target) for node in nodes)
+    nodes = list(dict.fromkeys(machine.node(zone.nid) for zone in zones))
+    freed = 0
+    for index, node in enumerate(nodes):
+        freed += shrink_node(machine, node, control, -(-max(target - freed, 0) // (len(nodes) - index)))
     _count_stalls(machine, highest_zoneidx, max(freed // SWAP_CLUSTER_MAX, 1))
     return freed
 
@@ -199,12 +201,12 @@ def _evict_generations(reclaim: Reclaim, target: int) -> None:
     """lru_gen_shrink_node(): one kind until it has no pages left, then the other."""
     reclaimable = sum(lru.lru_size(zone, which) for zone in reclaim.zones for which in scan_count.ITEMS)
     before = reclaim.freed
-    while lru_gen.age(reclaim.machine, reclaim.node, reclaim.zones):
+    while lru_gen.age(reclaim.machine, reclaim.node):
         pass
     for anon in lru_gen.types_to_scan(reclaim.machine, reclaim.node, reclaim.control):
         if reclaim.control.trim_cache and anon:
             break
-        if anon and lru_gen.in_oldest_generation(reclaim.zones):
+        if anon and lru_gen.in_oldest_generation(reclaim.node):
             _evict(reclaim, Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, target)
         if not anon:
             _evict(reclaim, Lru.INACTIVE_FILE, Lru.ACTIVE_FILE, target)
