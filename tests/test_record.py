@@ -98,6 +98,25 @@ def test_the_version_of_an_image_is_in_its_header(tmp_path):
     assert (found.version, found.release, found.is_64_bit) == ("6.1.0-53-amd64", "6.1", True)
 
 
+@pytest.mark.parametrize(
+    ("xloadflags", "config", "huge_kbytes"),
+    [
+        (1, "", 2048),
+        (0, "", 4096),
+        (0, "CONFIG_HIGHMEM4G=y\n# CONFIG_X86_PAE is not set\n", 4096),
+        (0, "CONFIG_HIGHMEM64G=y\nCONFIG_X86_PAE=y\n", 2048),
+    ],
+    ids=["64 bits", "32 bits, no config", "32 bits", "PAE"],
+)
+def test_the_size_of_huge_pages_follows_from_the_page_tables(tmp_path, xloadflags, config, huge_kbytes):
+    image = bytearray(kernel_image("6.1.0-50-686"))
+    image[0x236] = xloadflags
+    (tmp_path / "vmlinuz").write_bytes(image)
+    if config:
+        (tmp_path / "config-6.1.0-50-686").write_text(config)
+    assert linux.find(str(tmp_path / "vmlinuz"), tmp_path).huge_kbytes == huge_kbytes
+
+
 # The disks.
 
 

@@ -18,7 +18,7 @@ MAYBE = ("crc32c_generic",)
 """ext4 asks for it by an alias; since 6.14 it is part of the kernel's library."""
 
 _WANTED = re.compile(
-    r"boot/vmlinuz-.*|(usr/)?lib/modules/[^/]+/(vmlinuz|modules\.builtin|kernel/(arch|crypto|fs|lib"
+    r"boot/(vmlinuz|config)-.*|(usr/)?lib/modules/[^/]+/(vmlinuz|modules\.builtin|kernel/(arch|crypto|fs|lib"
     r"|drivers/(block|char|virtio))/.*)"
 )
 _PARTS = re.compile(r"linux-(image-.*|(base|binary|modules)-\d.*)")
@@ -33,17 +33,23 @@ _OPENED: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True, slots=True)
 class Linux:
-    """`modules` is lib/modules/VERSION, or None where there is none."""
+    """`modules` is lib/modules/VERSION, or None where there is none; `has_pae`: 32 bits, page tables of 64."""
 
     image: Path
     version: str
     is_64_bit: bool
     modules: Path | None
+    has_pae: bool = False
 
     @property
     def release(self) -> str:
         """ "6.12" of "6.12.107+deb13-amd64"."""
         return ".".join(re.split(r"[.-]", self.version)[:2])
+
+    @property
+    def huge_kbytes(self) -> int:
+        """What one entry of its page middle directory maps."""
+        return 2048 if self.is_64_bit or self.has_pae else 4096
 
 
 def find(kernel: str, cache: Path) -> Linux:
@@ -84,7 +90,12 @@ def _of_image(image: Path, roots: list[Path]) -> Linux:
     version = head[start : head.index(b"\0", start)].split()[0].decode()
     folders = [root / "lib/modules" / version for root in roots]
     modules = next((folder for folder in folders if folder.is_dir()), None)
-    return Linux(image, version, bool(head[0x236] & 1), modules)
+    return Linux(image, version, bool(head[0x236] & 1), modules, _has_pae(image.parent / f"config-{version}"))
+
+
+def _has_pae(config: Path) -> bool:
+    """Nothing in an image's header says so; without a config beside it, it has none."""
+    return config.is_file() and "\nCONFIG_X86_PAE=y\n" in config.read_text()
 
 
 def module_files(linux: Linux) -> list[tuple[str, bytes]]:
