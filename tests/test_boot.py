@@ -15,7 +15,7 @@ from vmfs.boot import boot
 from vmfs.boot.free_lists import SECTION
 from vmfs.capture.parse_meminfo import parse_meminfo
 from vmfs.capture.text import Text
-from vmfs.kernel import RELEASES, Feature
+from vmfs.kernel import RELEASES, Feature, Kernel
 from vmfs.mm.machine import Machine
 from vmfs.mm.mmzone import MigrateType
 from vmfs.mm.slub import calculate_order, objects_per_slab
@@ -100,6 +100,19 @@ def test_zones_manage_the_same_pages_but_for_a_few(pair):
     snapshot, step = pair
     for nid, name, numbers, _, _ in recorded_zones(step):
         assert zone_of(snapshot, nid, name).managed == pytest.approx(numbers["managed"], abs=4), (nid, name)
+
+
+def managed_with(cpus):
+    """Of zone Normal of 40 GiB, 6.12."""
+    flat = spec.Spec("flat", Kernel.of((6, 12)), (spec.NodeSpec(40 << 30, tuple(range(cpus))),))
+    return zone_of(boot(flat), 0, "Normal").managed
+
+
+def test_the_log_of_many_cpus_takes_memory():
+    """The 256 KiB and 8,192 descriptors of 112 bytes that take the place of the ring in the image."""
+    assert managed_with(24) == pytest.approx(9508273, abs=4)  # recorded
+    variables = managed_with(16) - managed_with(17)
+    assert managed_with(17) - managed_with(18) == variables + 64 + 8192 * 112 // 4096
 
 
 def test_watermarks_and_protections_are_the_same(pair):

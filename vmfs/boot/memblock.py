@@ -13,7 +13,8 @@ from vmfs.boot.firmware import PFN_4G, MemoryMap
 from vmfs.boot.ranges import Range, Ranges, clip, pages, subtract, union
 from vmfs.boot.release import Build
 from vmfs.boot.zones import max_low_pfn
-from vmfs.kernel import Feature
+from vmfs.kernel import Arch, Feature
+from vmfs.mm import printk
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SHIFT, PAGE_SIZE
 from vmfs.spec import Spec, SpecError
 
@@ -156,7 +157,17 @@ def _last_node(
             block.alloc(SWIOTLB, below, PFN_4G)
             slots = SWIOTLB_SLOTS * build.swiotlb_slot_bytes // PAGE_SIZE
             block.alloc(slots + build.swiotlb_areas, nids)
-    block.alloc(build.memblock, nids, end)
+    block.alloc(build.memblock + _log_buffer(spec, build), nids, end)
     if len(spec.nodes) == 1:
         low = pages(clip(firmware.memory, 0, end)) - block.memmap_pages
         block.alloc(hash_tables.table_pages(spec.kernel, low, len(spec.cpus), early=True), nids, end)
+
+
+def _log_buffer(spec: Spec, build: Build) -> int:
+    """setup_log_buf(): a larger ring than the one in the image, with its descriptors."""
+    size = printk.Log.of(spec.nr_possible_cpus).size_bytes
+    if size == printk.LOG_BUF_BYTES:
+        return 0
+    word = 8 if spec.kernel.arch is Arch.X86_64 else 4
+    descriptor = 3 * word + build.printk_info_bytes
+    return _pfn(size + size // printk.RECORD_BYTES * descriptor)

@@ -57,6 +57,7 @@ class Build:
     swiotlb_slot_bytes: int
     swiotlb_areas: int  # beside the slots
     struct_page_bytes: int
+    printk_info_bytes: int
     five_level: bool  # page tables, where the CPU can
     threads: Growth
     stack_kbytes: int
@@ -112,6 +113,7 @@ _5_10 = Build(
     swiotlb_slot_bytes=12,
     swiotlb_areas=0,
     struct_page_bytes=64,
+    printk_info_bytes=88,
     five_level=False,
     threads=Growth(28, 10, 2),
     stack_kbytes=16,
@@ -218,6 +220,7 @@ _7_2 = replace(
     initrd_kbytes=2316,
     memblock=6,
     swiotlb_areas=1,
+    printk_info_bytes=112,
     node_data=44,
     percpu_unit=63,
     threads=Growth(47, 10, 2),
