@@ -46,6 +46,7 @@ class Feature(Enum):
     ZONE_DMA32 = (None, None, Arch.X86_64)
     ZONE_DEVICE = (None, None, Arch.X86_64)
     HIGHMEM = (None, None, Arch.I386)
+    PAE = (None, (0, 0), Arch.I386)  # no release by itself: a capture shows it
     SPARSEMEM = (None, None, Arch.X86_64)
 
     # Counters of /proc/vmstat, zoneinfo and node*/vmstat.
@@ -284,7 +285,7 @@ class Kernel:
     @property
     def hpage_pmd_order(self) -> int:
         """HPAGE_PMD_ORDER: 2 MiB, or 4 MiB where a page table has 1024 entries."""
-        return 10 if self.has(Feature.HIGHMEM) else 9
+        return 10 if self.has(Feature.HIGHMEM) and not self.has(Feature.PAE) else 9
 
     @property
     def thread_size_kbytes(self) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import recordings
-from vmfs import capture
+from vmfs import capture, control
 from vmfs.kernel import Feature
 from vmfs.mm.check import check
 from vmfs.tree import Tree
@@ -281,6 +281,25 @@ def test_a_node_without_memory_and_cpus(copy):
     tree, _ = load(top)
     assert tree.read("/proc/zoneinfo").endswith(empty)
     assert tree.read("/sys/devices/system/node/has_memory") == "0-2\n"
+
+
+def test_a_kernel_with_pae_shows_it_in_its_map_of_memory(copy):
+    """Recorded of 6.1.0-50-686-pae: huge pages of 2 MiB, and 4 MiB more for vmalloc."""
+    top = copy("highmem-i386-6.1")
+    plain, _ = load(top)
+    edit(top, "proc/meminfo", "^DirectMap4M:", "DirectMap2M:")
+    pae, _ = load(top)
+    size = "/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"
+    assert (plain.read(size), pae.read(size)) == ("4194304\n", "2097152\n")
+    totals = [numbers(tree.read("/proc/meminfo"))["VmallocTotal"] for tree in (plain, pae)]
+    assert totals[1] - totals[0] == 4096
+    # Per task: tables of 2 MiB, and one for each of three GiB that is there before it is needed.
+    grown = []
+    for tree in (plain, pae):
+        before = numbers(tree.read("/proc/meminfo"))["PageTables"]
+        control.run(tree, "start load anon=64M")
+        grown.append((numbers(tree.read("/proc/meminfo"))["PageTables"] - before) // 4)
+    assert grown[1] - grown[0] == (64 // 2 + 3) - 64 // 4
 
 
 def test_page_blocks_of_another_order(copy):

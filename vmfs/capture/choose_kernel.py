@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 from vmfs.capture.context import Capture
 from vmfs.capture.parse_zoneinfo import ZoneText
@@ -40,9 +41,9 @@ def choose_kernel(
         if release not in RELEASES:
             known = ", ".join(f"{major}.{minor}" for major, minor in RELEASES)
             raise CaptureError(f"--kernel {asked}", 0, f"unknown release; known: {known}")
-        return Kernel.of(release, arch)
+        return _as_built(Kernel.of(release, arch), capture)
     kernel = Kernel.of(_release(capture, arch, vmstat), arch)
-    return _as_seen(kernel, zones, vmstat)
+    return _as_built(_as_seen(kernel, zones, vmstat), capture)
 
 
 def _release(capture: Capture, arch: Arch, vmstat: dict[str, int]) -> Release:
@@ -77,8 +78,19 @@ def _arch(capture: Capture, zones: list[ZoneText]) -> Arch:
     names = {zone.name for zone in zones}
     if names:
         return Arch.I386 if "HighMem" in names else Arch.X86_64
+    return Arch.I386 if _meminfo_has(capture, "HighTotal:") else Arch.X86_64
+
+
+def _meminfo_has(capture: Capture, label: str) -> bool:
     text = capture.text("proc/meminfo")
-    return Arch.I386 if text and any(line.startswith("HighTotal:") for line in text.lines) else Arch.X86_64
+    return text is not None and any(line.startswith(label) for line in text.lines)
+
+
+def _as_built(kernel: Kernel, capture: Capture) -> Kernel:
+    # PAE shows in the size of the large pages that map the kernel's own memory.
+    if kernel.arch is Arch.I386 and _meminfo_has(capture, "DirectMap2M:"):
+        return replace(kernel, features=kernel.features | {Feature.PAE})
+    return kernel
 
 
 def _as_seen(kernel: Kernel, zones: list[ZoneText], vmstat: dict[str, int]) -> Kernel:

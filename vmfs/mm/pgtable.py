@@ -26,6 +26,7 @@ PTE_SHIFT, PMD_SHIFT, PUD_SHIFT, P4D_SHIFT = 21, 30, 39, 48
 """What a table of each level maps, as a power of two of bytes, on x86-64."""
 
 PTE_SHIFT_I386 = 22  # two levels, 1024 entries each
+PREALLOCATED_PMDS = 3  # with PAE: one for each GiB of a task; what points to them is a slab object
 
 Addresses = npt.NDArray[np.int64]
 
@@ -67,6 +68,8 @@ NO_TABLES = Tables()
 def tables(kernel: Kernel, spans: Iterable[Span], *, la57: bool = False) -> Tables:
     """For touched spans in order of address. A huge page needs no table below the level it is in."""
     found = list(spans)
+    if kernel.has(Feature.PAE):
+        return Tables(pte=_tables(found, PTE_SHIFT), pmd=PREALLOCATED_PMDS)
     if kernel.has(Feature.HIGHMEM):
         return Tables(pte=_tables(found, PTE_SHIFT_I386), pgd=1)
     return Tables(
@@ -111,8 +114,14 @@ def spanned(kernel: Kernel, end: Addresses, pages: Addresses) -> tuple[Addresses
 
     A mapping that grows downwards, into addresses where nothing is, needs a table for each more.
     """
-    shifts = (PTE_SHIFT_I386,) if kernel.has(Feature.HIGHMEM) else (PTE_SHIFT, PMD_SHIFT, PUD_SHIFT)
-    return tuple(((end - 1) >> shift) - ((end - (pages << PAGE_SHIFT)) >> shift) for shift in shifts)
+    return tuple(((end - 1) >> shift) - ((end - (pages << PAGE_SHIFT)) >> shift) for shift in _shifts(kernel))
+
+
+def _shifts(kernel: Kernel) -> tuple[int, ...]:
+    """Of the levels whose tables are made when they are needed."""
+    if kernel.has(Feature.PAE):
+        return (PTE_SHIFT,)
+    return (PTE_SHIFT_I386,) if kernel.has(Feature.HIGHMEM) else (PTE_SHIFT, PMD_SHIFT, PUD_SHIFT)
 
 
 def map_page_tables(machine: Machine, task: Task, grows: int = 0) -> None:

@@ -52,7 +52,8 @@ class Row(NamedTuple):
 
 def rows(machine: Machine, task: Task) -> list[Row]:
     """The page sizes that the task has pages of in memory, the smallest first."""
-    entry = PTE_BYTES_I386 if machine.kernel.has(Feature.HIGHMEM) else PTE_BYTES
+    narrow = machine.kernel.has(Feature.HIGHMEM) and not machine.kernel.has(Feature.PAE)
+    entry = PTE_BYTES_I386 if narrow else PTE_BYTES
     tlb = machine.hardware.tlb
     return [
         Row(size, pages, pages * entry, uniform(tlb, size, pages), skewed(tlb, size, pages))

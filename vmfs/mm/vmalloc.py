@@ -15,6 +15,7 @@ VMALLOC_TOTAL_KBYTES_L5 = (12800 << 30) - 1
 PAGE_OFFSET_32 = 0xC0000000
 VMALLOC_OFFSET_32 = 8 << 20  # the hole after the direct map
 VMALLOC_END_32 = 0xFEBFE000  # below pkmap; moves a little with NR_CPUS, this is a distribution's
+VMALLOC_END_PAE = 0xFEFFE000  # where pkmap has half as many entries, and ends on a border of 2 MiB, not 4
 
 
 def vmalloc_total_kbytes(machine: Machine) -> int:
@@ -22,5 +23,6 @@ def vmalloc_total_kbytes(machine: Machine) -> int:
     if machine.kernel.has(Feature.HIGHMEM):
         lowmem = max(z.end_pfn for _, z in machine.zones() if not z.is_highmem)
         start = PAGE_OFFSET_32 + (lowmem << PAGE_SHIFT) + VMALLOC_OFFSET_32
-        return (VMALLOC_END_32 - start) >> 10
+        end = VMALLOC_END_PAE if machine.kernel.has(Feature.PAE) else VMALLOC_END_32
+        return (end - start) >> 10
     return VMALLOC_TOTAL_KBYTES_L5 if machine.hardware.la57 else VMALLOC_TOTAL_KBYTES_L4
