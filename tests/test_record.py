@@ -20,7 +20,7 @@ from vmfs.spec.sizes import SpecError
 
 TOP = Path(__file__).parent.parent
 STEPS = initramfs.GUEST / "steps"
-NUMBERS = steps.quantities(1024, 0, 2048)
+NUMBERS = steps.quantities(1024, 1024, 0, 2048)
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -208,11 +208,25 @@ def test_the_table_has_the_payloads_of_the_kept_recordings(path, costly):
 
 def test_pools_of_the_steps_leave_room_for_each_other():
     for mebibytes in (384, 1024, 2048, 8192, 1 << 18):
-        n = steps.quantities(mebibytes, 0, 2048)
+        n = steps.quantities(mebibytes, mebibytes, 0, 2048)
         assert 0 < n["touched"] < n["mapped"] <= n["shrunk_pool"] + n["surplus"] < n["pool"]
         assert n["shrunk_pool"] < n["beyond"] <= n["shrunk_pool"] + n["surplus"]
         assert n["large_min_free_kbytes"] > n["min_free_kbytes"]
         assert n["anon"] + n["more_anon"] < mebibytes
+
+
+def test_min_free_kbytes_stays_below_what_the_kernel_can_use(tmp_path):
+    narrow = linux.Linux(tmp_path / "vmlinuz", "6.1.0-50-686", is_64_bit=False, modules=None)
+    assert [narrow.low_mebibytes(mebibytes) for mebibytes in (512, 2048)] == [512, linux.LOWMEM_MEBIBYTES]
+    assert steps.quantities(2048, 870, 0, 4096)["large_min_free_kbytes"] < (870 - 128) * 1024
+
+
+def test_a_machine_that_panicked_says_why(tmp_path):
+    files = qemu.Files(tmp_path, tmp_path / "files")
+    files.console.write_text("step 30\n[156.2] Kernel panic - not syncing: no memory\n[156.3] Offset: 0\n")
+    assert files.last_words == "[156.2] Kernel panic - not syncing: no memory"
+    files.console.write_text("record: /dev/vda: No such device\n[156.2] Kernel panic - not syncing\n")
+    assert files.last_words == "/dev/vda: No such device"
 
 
 # The hardware.
@@ -237,6 +251,13 @@ def test_nodes_become_words_of_qemu_and_of_the_recording():
         "-smp 5 -m 2432M; node 0: 896 MiB, CPUs 0-1; node 1: 1 GiB, CPUs 2,4; node 2: no memory, CPUs 3; "
         "node 3: 512 MiB, no CPUs; distances 0-1: 17, 0-3: 28"
     )
+
+
+def test_the_host_keeps_no_memory_back():
+    """Or it refuses a machine that is larger than itself, of which a recording touches little."""
+    assert "memory-backend-ram,id=m0,size=262144M,reserve=off" in hardware.numa(("256G:0",), ()).qemu()
+    words = hardware.flat("256G", 2).qemu()
+    assert words[-3:] == ["memory-backend-ram,id=m,size=262144M,reserve=off", "-machine", "memory-backend=m"]
 
 
 def test_a_flat_machine_is_described_as_the_kept_ones_are():

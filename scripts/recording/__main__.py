@@ -62,7 +62,9 @@ def main(
         found = linux.find(kernel, CACHE)
         kvm = qemu.kvm_works(found) if accel == "auto" else accel == "kvm"
         target = output / f"{name or 'machine-' + found.release}.tar.xz"
-        numbers = steps.quantities(machine.mebibytes, machine.last_node, found.huge_kbytes)
+        memory = machine.mebibytes
+        low = found.low_mebibytes(memory)
+        numbers = steps.quantities(memory, low, machine.last_node, found.huge_kbytes)
         record(found, machine, steps.compiled(steps_file, numbers, extent), target, kvm=kvm, minutes=timeout)
     except Fault as error:
         raise click.ClickException(str(error)) from None

@@ -36,10 +36,12 @@ class Hardware:
     def qemu(self) -> list[str]:
         """-m, -smp and -numa."""
         words = ["-m", f"{self.mebibytes}M", "-smp", str(self.cpus)]
+        if not self.nodes:
+            words += [*_memory("m", self.mebibytes), "-machine", "memory-backend=m"]
         for nid, node in enumerate(self.nodes):
             cpus = "".join(f",cpus={part}" for part in node.cpus.split(",") if part)
             if node.mebibytes:
-                words += ["-object", f"memory-backend-ram,id=m{nid},size={node.mebibytes}M"]
+                words += _memory(f"m{nid}", node.mebibytes)
                 words += ["-numa", f"node,nodeid={nid},memdev=m{nid}{cpus}"]
             else:
                 words += ["-numa", f"node,nodeid={nid}{cpus}"]
@@ -61,6 +63,11 @@ class Hardware:
         elif len(self.nodes) > 1:
             parts.append(f"distance {REMOTE} (QEMU default)")
         return "; ".join(parts)
+
+
+def _memory(name: str, mebibytes: int) -> list[str]:
+    """The host keeps back none for it: a machine may be larger than the host, as it may not touch it all."""
+    return ["-object", f"memory-backend-ram,id={name},size={mebibytes}M,reserve=off"]
 
 
 def _size(mebibytes: int, ending: str) -> str:

@@ -17,6 +17,9 @@ MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "jbd2", "ext4")
 MAYBE = ("crc32c_generic",)
 """ext4 asks for it by an alias; since 6.14 it is part of the kernel's library."""
 
+LOWMEM_MEBIBYTES = 870
+"""Of 32 bits' last GiB, without what vmalloc, kmap and the fixed mappings need."""
+
 _WANTED = re.compile(
     r"boot/(vmlinuz|config)-.*|(usr/)?lib/modules/[^/]+/(vmlinuz|modules\.builtin|kernel/(arch|crypto|fs|lib"
     r"|drivers/(block|char|virtio))/.*)"
@@ -33,7 +36,7 @@ _OPENED: dict[str, Callable[[bytes], bytes]] = {
 
 @dataclass(frozen=True, slots=True)
 class Linux:
-    """`modules` is lib/modules/VERSION, or None where there is none; `has_pae`: 32 bits, page tables of 64."""
+    """`modules` is lib/modules/VERSION, or None where there is none; `has_pae`: with 32 bits."""
 
     image: Path
     version: str
@@ -45,6 +48,10 @@ class Linux:
     def release(self) -> str:
         """ "6.12" of "6.12.107+deb13-amd64"."""
         return ".".join(re.split(r"[.-]", self.version)[:2])
+
+    def low_mebibytes(self, mebibytes: int) -> int:
+        """What the kernel maps for itself of so much memory."""
+        return mebibytes if self.is_64_bit else min(mebibytes, LOWMEM_MEBIBYTES)
 
     @property
     def huge_kbytes(self) -> int:

@@ -49,7 +49,8 @@ class Files:
     def last_words(self) -> str:
         """The console's line that says why, or its last."""
         ours = [line for line in self.lines if line.startswith("record: ")]
-        return (ours or self.lines or ["the machine said nothing"])[-1].removeprefix("record: ")
+        panics = [line for line in self.lines if "Kernel panic" in line]
+        return (ours or panics or self.lines or ["the machine said nothing"])[-1].removeprefix("record: ")
 
 
 def kvm_works(kernel: Linux) -> bool:

@@ -50,19 +50,19 @@ class Extent:
         return ["calls", *table, "sequences", "dmesg\tdmesg-end.txt"]
 
 
-def quantities(mebibytes: int, last_node: int, huge_kbytes: int) -> dict[str, int]:
+def quantities(mebibytes: int, low_mebibytes: int, last_node: int, huge_kbytes: int) -> dict[str, int]:
     """The numbers in braces. Pools count huge pages, `anon` and `more_anon` MiB.
 
     They are large enough to be seen: a pool is 4 % of memory, the two processes together are nearly all,
     and the high watermarks that follow from `large_min_free_kbytes` (half as much again) need most of what
-    the files take.
+    the files take. It is the kernel's own memory that they need: of high memory, none.
     """
     pool = max(mebibytes * 1024 * 4 // 100 // huge_kbytes, 8)
     shrunk, surplus = pool * 2 // 5, max(pool * 3 // 10, 2)
     mapped = max(shrunk * 3 // 4, 2)
     return {
         "min_free_kbytes": mebibytes * 1024 * 4 // 100 // 1000 * 1000,
-        "large_min_free_kbytes": (mebibytes - 300) * 1024 * 2 // 3 // 1000 * 1000,
+        "large_min_free_kbytes": (low_mebibytes - 300) * 1024 * 2 // 3 // 1000 * 1000,
         "pool": pool,
         "node_pool": max(pool // 4, 2),
         "shrunk_pool": shrunk,

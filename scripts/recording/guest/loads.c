@@ -10,13 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PAGE 4096UL
-#define KSWAPD_MICROSECONDS 300000 /* in which it scans something, if it is awake */
 
 static pid_t held[8];
 static int held_count;
@@ -84,40 +82,6 @@ static void map_anonymous(char **arguments)
 	madvise(start, bytes, MADV_NOHUGEPAGE);
 	touch(start, bytes / PAGE, PAGE);
 	putchar('\n'); /* done, and nothing to add */
-}
-
-static unsigned long scanned_by_kswapd(void)
-{
-	static char text[64 << 10];
-	ssize_t length = read_file("/proc/vmstat", text, sizeof text - 1);
-
-	text[length > 0 ? length : 0] = 0;
-	const char *line = strstr(text, "pgscan_kswapd ");
-
-	return line ? strtoul(line + strlen("pgscan_kswapd "), NULL, 10) : 0;
-}
-
-/* kswapd has done its work. It begins when somebody allocates below the low watermark: so that it does not
- * run while a tree is captured, that is done here, for a user and (where memory is high) for the kernel. */
-void wait_for_kswapd(void)
-{
-	size_t bytes = 1 << 20;
-	char *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int ends[2];
-
-	if (start == MAP_FAILED)
-		return;
-	touch(start, bytes / PAGE, PAGE);
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0) {
-		send(ends[0], start, bytes, MSG_DONTWAIT);
-		close(ends[0]);
-		close(ends[1]);
-	}
-	munmap(start, bytes);
-	for (unsigned long before = 0, now = scanned_by_kswapd(); now != before; now = scanned_by_kswapd()) {
-		before = now;
-		usleep(KSWAPD_MICROSECONDS);
-	}
 }
 
 void hold_huge(char **arguments)

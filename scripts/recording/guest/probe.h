@@ -33,11 +33,13 @@ void send_kernel_log(const char *path);                /* what was logged since 
 void hold_huge(char **arguments);
 void hold_anonymous(char **arguments);
 void release(void);
-void wait_for_kswapd(void);
 pid_t last_held(void);
 const char *held_log(void);
 int run_out_of_memory(void);                           /* the status a shell would show */
 void read_tree(const char *folder);
+
+/* kswapd.c */
+void wait_for_kswapd(void);
 
 /* calls.c, writes.c: the tables of semantics/ */
 void print_calls_as_root(const char *list);
