@@ -221,6 +221,20 @@ def test_min_free_kbytes_stays_below_what_the_kernel_can_use(tmp_path):
     assert steps.quantities(2048, 870, 0, 4096)["large_min_free_kbytes"] < (870 - 128) * 1024
 
 
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("kill -SEGV $$", "sh ended with signal SIGSEGV: the machine said nothing"),
+        ("exit 3", "sh ended with exit code 3: the machine said nothing"),
+        ("echo qemu: no memory >&2; exit 1", "qemu: no memory"),
+    ],
+)
+def test_how_the_virtual_machine_failed_is_told(tmp_path, script, message):
+    files = qemu.Files(tmp_path, tmp_path / "files")
+    with pytest.raises(Fault, match=re.escape(message)):
+        qemu.run(["sh", "-c", script], files, 1, print)
+
+
 def test_a_machine_that_panicked_says_why(tmp_path):
     files = qemu.Files(tmp_path, tmp_path / "files")
     files.console.write_text("step 30\n[156.2] Kernel panic - not syncing: no memory\n[156.3] Offset: 0\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -101,5 +102,7 @@ def run(command: list[str], files: Files, minutes: float, progress: Callable[[st
                 told = len(steps)
         finally:
             machine.kill()
-        if machine.wait():
-            raise Fault((machine.stderr.read().strip().splitlines() or ["QEMU failed"])[-1])
+        if code := machine.wait():
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            said = machine.stderr.read().strip().splitlines()
+            raise Fault(said[-1] if said else f"{command[0]} ended with {how}: {files.last_words}")

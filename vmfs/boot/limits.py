@@ -57,6 +57,7 @@ def set_up(kernel: Kernel, nodes: list[NodeState], hardware: Hardware, late: Lat
 def _run(early: EarlyMachine, late: Late) -> None:
     # init_per_zone_wmark_min(), then khugepaged_init() where there is memory for huge pages.
     machine = cast("Machine", early)
+    wmark.setup_empty_zones(machine)
     wmark.calculate_min_free_kbytes(machine)
     wmark.setup_per_zone_wmarks(machine)
     vmstat_threshold.refresh_zone_stat_thresholds(machine)

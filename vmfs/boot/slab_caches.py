@@ -38,9 +38,9 @@ class CacheRow:
         return self.size or -(-bytes_ // self.align) * self.align
 
 
-BUSY_CPUS, IDLE_SHARE = 10, 2
-"""Boot keeps so many CPUs busy. Those beyond have their kernel threads, but few slabs of their own: half of
-what one of the others has, on machines of 12 to 24 CPUs."""
+BUSY_CPUS = 10
+"""Boot keeps so many CPUs busy. Those beyond, on recorded machines of 12 to 32 CPUs, have opened no files,
+and of what cannot be reclaimed about half as many objects, those of their kernel threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,10 @@ class Scale:
     nodes: int
     memory_blocks: int
 
-    @property
-    def users(self) -> float:
-        """CPUs, by what they use."""
-        busy = min(self.cpus, BUSY_CPUS)
-        return busy + (self.cpus - busy) / IDLE_SHARE
+    def busy_cpus(self, *, reclaimable: bool) -> float:
+        """CPUs, by the objects they have."""
+        idle = max(self.cpus - BUSY_CPUS, 0)
+        return self.cpus - (idle if reclaimable else idle / 2)
 
 
 @cache
@@ -82,8 +81,9 @@ def _state(row: CacheRow, scale: Scale) -> SlabState:
     order = calculate_order(size, scale.cpus)
     per_slab = objects_per_slab(size, order)
     more = row.per_memory_block * scale.memory_blocks + row.per_node * scale.nodes
-    slabs = -int(-(row.total + row.total_per_cpu * scale.users + more) // per_slab)
-    active = round(row.active + row.active_per_cpu * scale.users + more)
+    cpus = scale.busy_cpus(reclaimable=row.reclaimable)
+    slabs = -int(-(row.total + row.total_per_cpu * cpus + more) // per_slab)
+    active = round(row.active + row.active_per_cpu * cpus + more)
     if (row.active, row.active_per_cpu) == (row.total, row.total_per_cpu):
         active = slabs * per_slab  # free objects of per-cpu slabs count as active
     return SlabState(
