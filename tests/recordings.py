@@ -8,17 +8,22 @@ answers. `tests/recorded/README.md` describes the format.
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import re
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 RECORDED = Path(__file__).parent / "recorded"
+CACHE = Path(tempfile.gettempdir()) / f"vmfs-recordings-{os.getuid()}"
+NEEDED = [f"proc/{name}" for name in ("meminfo", "zoneinfo", "vmstat", "buddyinfo", "version")]
+WANTED = "accepted: what scripts/record writes"
 
 # Debian 12's Python is older than the filter of extractall.
 _SAFE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
@@ -67,33 +72,50 @@ def names() -> list[str]:
     return sorted(p.name.removesuffix(".tar.xz") for p in RECORDED.glob("*.tar.xz"))
 
 
+class NoRecordingError(Exception):
+    """What was named is none; says why in one line."""
+
+
 def load(name: str | Path) -> Path:
     """The folder of a recording: by name, or the path of a folder or archive elsewhere."""
     if Path(name).is_dir():
-        return Path(name)
+        return _checked(name, Path(name))
     archive = Path(name) if Path(name).is_file() else RECORDED / f"{name}.tar.xz"
     if not archive.is_file():
-        msg = f"{name}: no such recording; tests/recorded has {', '.join(names())}"
-        raise FileNotFoundError(msg)
-    return _unpacked(archive)
+        raise NoRecordingError(f"{name}: no such recording; tests/recorded has {', '.join(names())}")
+    try:
+        return _checked(name, _unpacked(archive))
+    except (tarfile.TarError, EOFError, lzma.LZMAError) as error:
+        why = str(error).splitlines()[0].rstrip(":")
+        raise NoRecordingError(f"{name}: no archive of a recording: {why}; {WANTED}") from None
+
+
+def _checked(name: str | Path, recording: Path) -> Path:
+    """A comparison goes through the files that there are: without these there would be nothing to say."""
+    boot = recording / "00-boot"
+    if not boot.is_dir():
+        raise NoRecordingError(f"{name}: no recording: it has no 00-boot; {WANTED}")
+    if lacks := [path for path in NEEDED if not (boot / path).is_file()]:
+        raise NoRecordingError(f"{name}: 00-boot lacks {', '.join(lacks)}; {WANTED}")
+    return recording
 
 
 def _unpacked(archive: Path) -> Path:
     """Unpacks once; several processes may ask at the same time, the first rename wins."""
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:12]
-    cache = Path(tempfile.gettempdir()) / f"vmfs-recordings-{os.getuid()}"
-    cache.mkdir(mode=0o700, exist_ok=True)
-    target = cache / digest
+    CACHE.mkdir(mode=0o700, exist_ok=True)
+    target = CACHE / digest
     if not target.is_dir():
-        fresh = Path(tempfile.mkdtemp(dir=cache))
-        with tarfile.open(archive) as tar:
-            tar.extractall(fresh, **_SAFE)
+        fresh = Path(tempfile.mkdtemp(dir=CACHE))
         try:
-            fresh.rename(target)
-        except OSError:  # another process was first
-            shutil.rmtree(fresh)
-    (top,) = target.iterdir()
-    return top
+            with tarfile.open(archive) as tar:
+                tar.extractall(fresh, **_SAFE)
+            with suppress(OSError):  # another process was first
+                fresh.rename(target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    tops = list(target.iterdir())
+    return tops[0] if len(tops) == 1 else target
 
 
 def steps(recording: Path) -> list[Path]:

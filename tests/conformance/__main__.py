@@ -11,6 +11,7 @@ import click
 from tests import recordings
 from tests.conformance import AREAS, floor
 from tests.conformance.agreement import Agreement
+from vmfs.capture import CaptureError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,36 +26,42 @@ def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool, raise_floor:
     there. Each cell of the table is agreed/compared.
     """
     columns = areas or tuple(AREAS)
+    found = {name: _load(name) for name in names or recordings.names()}
     print(_row("", columns))
     faults: list[str] = []
-    for name in names or recordings.names():
-        results = {area: _compare(name, area) for area in columns}
+    failed = False
+    for name, recording in found.items():
+        results = {area: _compare(recording, area) for area in columns}
         print(_row(Path(name).name.removesuffix(".tar.xz"), [_cell(r) for r in results.values()]), flush=True)
         faults += [f"{name} {area}: {d}" for area, r in results.items() for d in _why(r)]
+        failed |= any(isinstance(r, str) for r in results.values())
         if raise_floor and name in recordings.names():
-            floor.raise_to({name: {area: _agreed(r) for area, r in results.items() if _agreed(r)}})
+            floor.raise_to({name: {area: r for area, r in results.items() if isinstance(r, Agreement)}})
     if why:
         print(*faults, sep="\n")
+    if failed:
+        raise click.ClickException("not all could be compared" + ("" if why else "; --why tells the reason"))
 
 
-def _compare(name: str, area: str) -> Agreement | str:
+def _load(name: str) -> Path:
+    try:
+        return recordings.load(name)
+    except recordings.NoRecordingError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _compare(recording: Path, area: str) -> Agreement | str:
     """A fault of ours in one cell does not hide the others."""
     try:
-        return AREAS[area](recordings.load(name))
-    except FileNotFoundError as error:
-        if error.errno is None:
-            raise click.ClickException(str(error)) from None
-        return traceback.format_exc()
+        return AREAS[area](recording)
+    except CaptureError as error:
+        return str(error)
     except Exception:  # noqa: BLE001
         return traceback.format_exc()
 
 
 def _why(result: Agreement | str) -> list[str]:
     return [result] if isinstance(result, str) else [str(d) for d in result.disagreements]
-
-
-def _agreed(result: Agreement | str) -> int:
-    return 0 if isinstance(result, str) else result.agreed
 
 
 def _cell(result: Agreement | str) -> str:

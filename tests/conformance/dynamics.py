@@ -202,7 +202,7 @@ Pair = tuple[dict[str, int], dict[str, int]]
 def _directions(step: Path, kernel: Pair, ours: Pair, agreement: Agreement) -> None:
     """Counters that moved by more than 1 % of memory moved the same way."""
     least = kernel[1]["MemTotal"] / 100
-    for name in kernel[0].keys() & kernel[1].keys():
+    for name in (name for name in kernel[1] if name in kernel[0]):
         moved = kernel[1][name] - kernel[0][name]
         if abs(moved) > least:
             mine = ours[1].get(name, 0) - ours[0].get(name, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from vmfs import capture
+from vmfs.kernel import RELEASES, nearest, release_of
 from vmfs.tree import Tree
 
 
@@ -28,8 +29,15 @@ Answer = tuple[str, int, str]
 
 
 def of(step: Path) -> Tree:
-    """The captured step as a machine whose time stands still."""
-    machine, _ = capture.load(step)
+    """The captured step as a machine whose time stands still.
+
+    Its kernel is the known release next to the captured one, as it is: a line that came or went must not be
+    taken for an option of its build.
+    """
+    release = nearest(
+        release_of((step / "proc/version").read_text().removeprefix("Linux version ")) or RELEASES[-1]
+    )
+    machine, _ = capture.load(step, kernel=".".join(map(str, release)))
     return Tree(machine)
 
 

@@ -16,6 +16,8 @@ from tests.conformance.zoneinfo import fixed_values
 MEMINFO = ("MemTotal", "SwapTotal", "CommitLimit", "HugePages_", "Hugepagesize", "Hugetlb")
 """Starts of the lines of /proc/meminfo that no traffic moves."""
 
+MISSING = "(no such line)"
+
 TRAFFIC = ("full_scans", "pages_collapsed", "pages_scanned")
 """Counters below /sys/kernel/mm that khugepaged and ksmd move as time passes."""
 
@@ -60,7 +62,8 @@ def _fixed(path: str, kernel: str, ours: str) -> list[tuple[str, str, str]]:
     if path == "/proc/zoneinfo":
         return _fixed_in_zoneinfo(kernel, ours)
     if path == "/proc/meminfo":
-        return [(a.split(":")[0], a, b) for a, b in _pairs(kernel, ours) if a.startswith(MEMINFO)]
+        fixed = ((a.split(":")[0], a, b) for a, b in _pairs(kernel, ours))
+        return [(label, a, b) for label, a, b in fixed if label.startswith(MEMINFO) or MISSING in (a, b)]
     if path.startswith("/proc/sys/vm/") or "/hugepages/" in path:
         return [("", kernel, ours)]
     if path.startswith("/sys/kernel/mm/") and not path.endswith(TRAFFIC):
@@ -71,8 +74,8 @@ def _fixed(path: str, kernel: str, ours: str) -> list[tuple[str, str, str]]:
 def _fixed_in_zoneinfo(kernel: str, ours: str) -> list[tuple[str, str, str]]:
     recorded, shown = fixed_values(kernel), fixed_values(ours)
     return [
-        (label, value, shown.get(label, "(no such line)"))
-        for label, value in recorded.items()
+        (label, recorded.get(label, MISSING), shown.get(label, MISSING))
+        for label in recorded | shown
         if not (label.endswith(" high:") and _is_tuned(recorded))
     ]
 
@@ -86,5 +89,5 @@ def _is_tuned(recorded: dict[str, str]) -> bool:
 
 
 def _pairs(kernel: str, ours: str) -> list[tuple[str, str]]:
-    shown = {line.split(":")[0]: line for line in ours.splitlines()}
-    return [(line, shown.get(line.split(":")[0], "(no such line)")) for line in kernel.splitlines()]
+    recorded, shown = ({line.split(":")[0]: line for line in text.splitlines()} for text in (kernel, ours))
+    return [(recorded.get(label, MISSING), shown.get(label, MISSING)) for label in recorded | shown]
