@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import recordings
+from tests.conformance.zoneinfo import fixed_values
 from vmfs import spec
 from vmfs.boot import boot
 from vmfs.boot.free_lists import SECTION
@@ -23,8 +24,7 @@ from vmfs.tree import Tree
 
 MACHINES = sorted(path.stem for path in (Path(__file__).parent / "machines").glob("*.toml"))
 OTHER_USERS = {
-    # Of scripts/record: one program had run where it were hundreds before, and pagesets of idle CPUs had
-    # drained.
+    # Of scripts/record: one program had run where it were hundreds before, so there are fewer inodes.
     "pair-6.1",
     "trio-5.10",
     "trio-6.1",
@@ -125,8 +125,24 @@ def test_watermarks_and_protections_are_the_same(pair):
         assert zone.stat_threshold == numbers["vm stats threshold"]
 
 
-def test_free_memory_is_the_same_within_one_percent(used_alike):
-    snapshot, step = used_alike
+def test_all_that_a_formula_fixes_in_zoneinfo_is_the_same(pair):
+    """Also of zones without memory: watermarks, protections, pagesets, thresholds, by zone and CPU."""
+    snapshot, step = pair
+    ours = fixed_values(Tree(Machine.from_snapshot(snapshot)).read("/proc/zoneinfo"))
+    recorded = fixed_values((step / "proc/zoneinfo").read_text())
+    tuned = any(label.endswith(" promo") for label in recorded)  # then `high:` follows the traffic
+    different = {
+        label: (recorded.get(label), ours.get(label))
+        for label in recorded | ours
+        if recorded.get(label) != ours.get(label)
+        and not label.endswith(" managed")  # a few pages off: see above
+        and not (tuned and label.endswith(" high:"))
+    }
+    assert not different
+
+
+def test_free_memory_is_the_same_within_one_percent(pair):
+    snapshot, step = pair
     zones = [
         (zone_of(snapshot, nid, name), numbers["free"]) for nid, name, numbers, _, _ in recorded_zones(step)
     ]
@@ -137,8 +153,8 @@ def test_free_memory_is_the_same_within_one_percent(used_alike):
         assert free_pages(zone) == pytest.approx(free, rel=0.025), zone.name
 
 
-def test_most_free_memory_is_in_the_largest_blocks(used_alike):
-    snapshot, step = used_alike
+def test_most_free_memory_is_in_the_largest_blocks(pair):
+    snapshot, step = pair
     for line in (step / "proc/buddyinfo").read_text().splitlines():
         nid, name, *counts = (
             re.match(r"Node (\d+), zone\s+(\S+)\s+(.*)", line).groups()[:2],

@@ -19,7 +19,9 @@ POOL_PAGES_MIN = 32
 POOLS = 3  # GFP_KERNEL, GFP_DMA, GFP_DMA32
 REMOTE_CPUS_SEEN = 8
 ROOMY = 1 << 15  # pages: a node of 128 MiB takes a full share
-PCP_LITTLE, PCP_THIRD, PCP_FULL = 0.02, 0.3, 0.75
+PCP_LITTLE, PCP_FULL = 0.02, 0.75
+PCP_HERE, PCP_ELSEWHERE = 0.45, 0.2  # where it boots, and on other nodes
+PCP_TUNED, PCP_TUNED_MOST = 0.3, 0.65  # since 6.7, the more the more CPUs of other nodes there are
 
 
 @dataclass(slots=True)
@@ -182,10 +184,10 @@ def by_zone(spans: list[ZoneSpan], frames: dict[str, int], node: NodeUsage) -> d
 
 
 def fill_pcp(spec: Spec, node: NodeState, zone: ZoneState, room: int, *, lower: bool) -> int:
-    """Pages on the per-cpu lists, whose frees of boot leave them a third full. Returns their sum.
+    """Pages on the per-cpu lists, which the frees of boot leave half full where it boots. Returns their sum.
 
-    A zone under another of its node sees few, a node without CPUs too; of many CPUs of other
-    nodes only some have come by.
+    Those of other nodes are emptier; a zone under another of its node sees few, a node without CPUs too; of
+    many CPUs of other nodes only some have come by.
     """
     if zone.pageset is None or not zone.managed or zone.name == "DMA":
         return 0
@@ -194,7 +196,7 @@ def fill_pcp(spec: Spec, node: NodeState, zone: ZoneState, room: int, *, lower: 
     high = zone.pageset[1]
     chance = random.Random(f"{spec.seed} {node.nid} {zone.name}")  # noqa: S311
     weights = [chance.random() + 0.2 for _ in cpus]
-    wanted = min(_pcp_pages(spec, node, high, len(cpus), lower=lower), room) / sum(weights)
+    wanted = min(int(_pcp_share(spec, node, len(cpus), lower=lower) * high), room) / sum(weights)
     counts = {c: min(high, int(wanted * w)) for c, w in zip(cpus, weights, strict=True)}
     zone.pcp_count = {c: count for c, count in counts.items() if count}
     if spec.kernel.has(Feature.PCP_HIGH_AUTO):
@@ -202,8 +204,12 @@ def fill_pcp(spec: Spec, node: NodeState, zone: ZoneState, room: int, *, lower: 
     return sum(zone.pcp_count.values())
 
 
-def _pcp_pages(spec: Spec, node: NodeState, high: int, cpus: int, *, lower: bool) -> int:
+def _pcp_share(spec: Spec, node: NodeState, cpus: int, *, lower: bool) -> float:
+    """How many lists would be full."""
     if not spec.kernel.has(Feature.PCP_HIGH_FROM_WMARK):
-        return int(PCP_FULL * high * cpus)
-    share = min(PCP_THIRD * cpus / len(node.cpus), PCP_FULL) if node.cpus and not lower else PCP_LITTLE
-    return int(share * high * (len(node.cpus) or 1))
+        return PCP_FULL * cpus
+    if lower or not node.cpus:
+        return PCP_LITTLE * (len(node.cpus) or 1)
+    if spec.kernel.has(Feature.PCP_HIGH_AUTO):
+        return min(PCP_TUNED * cpus, PCP_TUNED_MOST * len(node.cpus))
+    return (PCP_HERE if 0 in node.cpus else PCP_ELSEWHERE) * len(node.cpus)

@@ -110,10 +110,10 @@ class Machine(MachineState):
         self.touch()
 
     def _renew_protections(self) -> None:
-        """Before the first write to a kernel file.
+        """Before the first write to a kernel file that is not refused.
 
-        The handler of lowmem_reserve_ratio sets protections up on a read too, and whoever writes
-        settings, or captured them, has read them; a view of ours must not change the machine.
+        A simplification: the handler of lowmem_reserve_ratio does it on every read. Whoever writes settings,
+        or captured them, has read that file; a view of ours must not change the machine.
         """
         if self._protections_are_stale:
             wmark.setup_per_zone_lowmem_reserve(self)
