@@ -22,8 +22,8 @@ def pages(limit: int) -> Callable[[int, int], bool]:
 
 
 free_pages = pages(2560)
-"""What a few processes map, and the lists of many CPUs hold, in the seconds between two files. Only the machine
-of 256 GiB, whose memory is still being handed out at boot, needs more than a tenth of it."""
+"""What a few processes map, and the lists of many CPUs hold, in the seconds between two files. Only the
+machine of 256 GiB, whose memory is still being handed out at boot, needs more than a tenth of it."""
 
 listed_pages = pages(256)
 """The same in files that were read next to each other."""

@@ -82,6 +82,12 @@ def test_a_nodes_own_knob_leaves_the_cursor_there():
     assert likely_cursors({0: 4, 1: 9, 3: 4}) == (1, 0)
 
 
+def test_of_two_nodes_the_lower_pool_was_lowered():
+    """Recorded (6.1 and 7.2): 82 and 81 pages, node 1 lowered to 40, then both to 65 pages."""
+    _, free_at = likely_cursors({0: 82, 1: 40})
+    assert walk([0, 1], free_at, {0: 82, 1: 40}, 82 + 40 - 65).taken == {0: 82 - 54, 1: 40 - 11}
+
+
 def test_other_counts_do_not_tell():
     assert (
         likely_cursors({0: 1, 2: 5}) == likely_cursors({0: 1, 1: 2, 2: 4}) == likely_cursors({0: 0}) == (0, 0)

@@ -43,7 +43,8 @@ def likely_cursors(counts: Mapping[int, int]) -> tuple[int, int]:
     """Where walks that left `counts` (by node, ascending) stopped: the cursors to allocate and to free at.
 
     Rounds from the first node on leave one page more, or one less, on the nodes before the cursor. A node's
-    own knob leaves the cursor on that node. Other counts do not tell: then both are where they begin.
+    own knob leaves the cursor on that node; of two nodes the lower pool is taken to be the one that was lowered.
+    Other counts do not tell: then both are where they begin.
     """
     nids = list(counts)
     steps = [counts[a] - counts[b] for a, b in pairwise(nids)]
@@ -51,7 +52,7 @@ def likely_cursors(counts: Mapping[int, int]) -> tuple[int, int]:
         stopped = nids[steps.index(sum(steps)) + 1]
         return (stopped, nids[0]) if sum(steps) > 0 else (nids[0], stopped)
     lowest, highest = (pick(nids, key=lambda nid: counts[nid]) for pick in (min, max))
-    alike = len(nids) - 1 if len(nids) > 2 else 0
+    alike = len(nids) - 1
     if [*counts.values()].count(counts[highest]) == alike:
         return nids[0], lowest
     if [*counts.values()].count(counts[lowest]) == alike:
