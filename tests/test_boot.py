@@ -259,6 +259,18 @@ def test_every_other_file_is_the_recorded_one(pair):
     assert not different
 
 
+@pytest.mark.parametrize(("kernel", "pools"), [("6.1", ["2", "2"]), ("6.12", ["3", "1"])])
+def test_the_next_huge_page_comes_from_where_the_command_line_s_ended(kernel, pools, tmp_path):
+    """Since 6.8 each CPU takes its share of them, and the cursor stays."""
+    nodes = "".join(f'[[node]]\nmemory = "1G"\ncpus = "{nid}"\n' for nid in range(2))
+    (tmp_path / "pool.toml").write_text(f'kernel = "{kernel}"\n{nodes}[hugepages]\npool = {{ 2M = 3 }}\n')
+    tree = Tree(Machine.from_snapshot(boot(spec.load(tmp_path / "pool.toml"))))
+    files = [f"/sys/devices/system/node/node{nid}/hugepages/hugepages-2048kB/nr_hugepages" for nid in (0, 1)]
+    assert [tree.read(path).strip() for path in files] == ["2", "1"]
+    tree.write("/proc/sys/vm/nr_hugepages", "4")
+    assert [tree.read(path).strip() for path in files] == pools
+
+
 def test_reserves_are_computed_from_what_was_free(pair):
     snapshot, step = pair
     recorded = {name: int((step / "proc/sys/vm" / name).read_text()) for name in RESERVES}

@@ -288,6 +288,11 @@ def test_a_flat_machine_is_described_as_the_kept_ones_are():
         (("1G:0", "1G:2"), (), r"--node: the CPUs of all nodes are \[0, 2\]; accepted: each from 0 on once"),
         (("1G:",), (), r"--node: the CPUs of all nodes are \[\]"),
         (("1G:0", "100K:"), (), r"'100K' is no whole number of MiB"),
+        (
+            ("1G:0", "512M:", "1G:1"),
+            (),
+            r"nodes without CPUs after the others; accepted: such nodes last",
+        ),
         (("128M:0", "128M:"), (), r"256 MiB of memory; accepted: 384 MiB or more"),
         (("1G:0", "1G:1"), ("0:1=20",), r"--distance 0:1=20: accepted: A-B=N"),
         (("1G:0", "1G:1"), ("0-2=20",), r"--distance 0-2=20: accepted: two of the nodes 0 to 1"),
@@ -408,7 +413,8 @@ def test_a_machine_that_ended_early_is_told():
 
 def test_a_recording_reads_as_the_kept_ones_do(tmp_path):
     write = b"write\t/proc/sys/vm/swappiness\t1\\n\topen=0\tret=-1\terr=EINVAL\n# a process exits\n"
-    files = {"00-boot/actions": b"", "00-boot/proc/swaps": b"x", "01-a/actions": write, "complete": b""}
+    files = {"00-boot/actions": b"", "01-a/actions": write, "complete": b""}
+    files |= {f"00-boot/{path}": b"x" for path in recordings.NEEDED}
     stream.write(files, "QEMU\n", tmp_path / "mine-1.tar.xz")
     recording = recordings.load(tmp_path / "mine-1.tar.xz")
     assert recording.name == "mine-1"

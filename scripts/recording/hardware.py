@@ -89,6 +89,11 @@ def numa(nodes: tuple[str, ...], distances: tuple[str, ...]) -> Hardware:
     cpus = sorted(cpu for node in parsed for cpu in parse_list(node.cpus))
     if not cpus or cpus != list(range(len(cpus))):
         raise SpecError(f"--node: the CPUs of all nodes are {cpus}; accepted: each from 0 on once")
+    with_cpus = [bool(node.cpus) for node in parsed]
+    if with_cpus != sorted(with_cpus, reverse=True):
+        raise SpecError(
+            "--node: the kernel counts nodes without CPUs after the others; accepted: such nodes last"
+        )
     pairs = dict(_distance(word, len(parsed)) for word in distances)
     return _checked(Hardware(sum(n.mebibytes for n in parsed), len(cpus), parsed, pairs))
 

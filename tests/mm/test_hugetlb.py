@@ -9,7 +9,7 @@ import pytest
 from tests.mm.fake_nodes import FakeMachine, fake_nodes  # noqa: F401
 from vmfs.kernel import Arch, Kernel
 from vmfs.mm.extents import Extents
-from vmfs.mm.hugetlb import Hstate, hugetlb_hstate_alloc_pages, set_max_huge_pages
+from vmfs.mm.hugetlb import Hstate, set_max_huge_pages
 from vmfs.mm.hugetlb_demote import demote_pool_huge_page
 from vmfs.mm.hugetlbfs import HugetlbFile, NoHugePages
 from vmfs.mm.snapshot import HugePageState
@@ -169,18 +169,6 @@ def test_demoted_pages_pay_for_surplus_in_old_kernels():
     demote_pool_huge_page(machine, gigantic, 1)
     assert counts(huge) == [(512, 512, 0), (0, 0, 0)]
     assert huge.max_huge_pages == 512
-
-
-@pytest.mark.parametrize(("kernel", "cursor"), [(OLD, 1), (NEW, 0)])
-def test_pools_of_the_kernel_command_line(kernel, cursor):
-    machine = machine_with(kernel)
-    gigantic, huge = machine.hstates
-    assert hugetlb_hstate_alloc_pages(machine, huge, 3) == 3
-    assert counts(huge) == [(2, 2, 0), (1, 1, 0)]
-    assert huge.next_nid_to_alloc == cursor
-    assert hugetlb_hstate_alloc_pages(machine, gigantic, {1: 100}) == 7
-    assert gigantic.max_huge_pages == 7
-    assert counts(gigantic) == [(0, 0, 0), (7, 7, 0)]
 
 
 def test_pools_of_a_captured_machine():

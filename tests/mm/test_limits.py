@@ -9,10 +9,10 @@ import pytest
 from tests import recordings
 from tests.mm import recorded_machine as recorded
 from vmfs.kernel import Arch, Kernel
-from vmfs.mm.page_writeback import global_dirtyable_memory, node_dirty_limit, node_dirty_ok
+from vmfs.mm.page_writeback import global_dirtyable_memory
 from vmfs.mm.sysctl import Sysctl
 from vmfs.mm.util import commit_limit, vm_enough_memory
-from vmfs.mm.vmstat import COLUMN, Item
+from vmfs.mm.vmstat import Item
 from vmfs.mm.wmark import calculate_totalreserve_pages, setup_per_zone_wmarks
 
 
@@ -72,20 +72,8 @@ def two_nodes():
     return machine
 
 
-def test_a_nodes_share_of_the_dirty_limit(two_nodes):
+def test_memory_that_could_be_dirty_is_what_no_reserve_needs(two_nodes):
     memory = [
         sum(zone.free_pages for zone in node.zones) - node.totalreserve_pages for node in two_nodes.nodes
     ]
-    assert [node_dirty_limit(two_nodes, node) for node in two_nodes.nodes] == [m * 20 // 100 for m in memory]
     assert global_dirtyable_memory(two_nodes) == sum(memory) + 1
-    two_nodes.sysctl.dirty_bytes = 50_000_001
-    shares = [12208 * m // (sum(memory) + 1) for m in memory]
-    assert [node_dirty_limit(two_nodes, node) for node in two_nodes.nodes] == shares
-
-
-def test_a_node_takes_no_page_to_write_beyond_its_share(two_nodes):
-    node = two_nodes.nodes[1]
-    node.stat[COLUMN[Item.NR_DIRTY]] = node_dirty_limit(two_nodes, node)
-    assert node_dirty_ok(two_nodes, node)
-    node.stat[COLUMN[Item.NR_WRITEBACK]] = 1
-    assert not node_dirty_ok(two_nodes, node)

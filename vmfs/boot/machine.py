@@ -17,7 +17,7 @@ from vmfs.boot.state import BootState
 from vmfs.boot.usage import Usage, usage
 from vmfs.boot.zones import ZoneSpan, zone_spans
 from vmfs.kernel import Feature
-from vmfs.mm.mmzone import PAGE_SHIFT, PAGE_SIZE
+from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SHIFT, PAGE_SIZE
 from vmfs.mm.snapshot import HugePageState, NodeState, Snapshot, SwapState, ZoneState
 from vmfs.spec import Spec
 
@@ -87,12 +87,20 @@ def _memory_blocks(firmware: MemoryMap, block_bytes: int) -> int:
 
 
 def _huge_pages(spec: Spec, nids: list[int]) -> list[HugePageState]:
-    """The pools of the command line, a page a node in turn (hugetlb_hstate_alloc_pages())."""
+    """The pools of the command line, a page a node in turn (hugetlb_hstate_alloc_pages()).
+
+    Since 6.8 each CPU takes its share of those that the buddy allocator has, without the common cursor.
+    """
     states = []
     for kbytes in spec.hugepage_sizes_kbytes:
         count = spec.hugepages.pool.get(kbytes, 0)
-        nr = {nid: count // len(nids) + (i < count % len(nids)) for i, nid in enumerate(nids)}
-        states.append(HugePageState(kbytes, nr, dict(nr), dict.fromkeys(nids, 0), max_huge_pages=count))
+        more = count % len(nids)
+        nr = {nid: count // len(nids) + (i < more) for i, nid in enumerate(nids)}
+        is_gigantic = kbytes << 10 > PAGE_SIZE << MAX_PAGE_ORDER
+        in_turn = is_gigantic or not spec.kernel.has(Feature.HUGETLB_BOOT_PARALLEL)
+        state = HugePageState(kbytes, nr, dict(nr), dict.fromkeys(nids, 0), max_huge_pages=count)
+        state.next_nid_to_alloc = nids[more if in_turn else 0]
+        states.append(state)
     return states
 
 

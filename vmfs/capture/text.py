@@ -59,9 +59,6 @@ class Text:
             raise self.error(line, f"the number {_quote(word)} is out of range")
         return 0 if value >= _WRAPPED else value
 
-    def signed(self, line: int, word: str) -> int:
-        return -self.number(line, word[1:]) if word.startswith("-") else self.number(line, word)
-
     def numbers(self, line: int, words: str) -> list[int]:
         return [self.number(line, word) for word in words.split()]
 

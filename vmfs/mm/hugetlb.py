@@ -58,9 +58,12 @@ class Hstate:
 
     @classmethod
     def of(cls, order: int, nids: Sequence[int], state: HugePageState) -> Hstate:
-        """Counts of a snapshot; `adopt` brings each node's pages. The counts alone tell of the cursors."""
+        """Counts of a snapshot; `adopt` brings each node's pages. Of a capture these tell of the cursors."""
         persistent = {nid: state.nr.get(nid, 0) - state.surplus.get(nid, 0) for nid in nids}
-        hstate = cls(order, {nid: NodePool() for nid in nids}, *likely_cursors(persistent))
+        alloc_at, free_at = likely_cursors(persistent)
+        if state.next_nid_to_alloc is not None:
+            alloc_at = state.next_nid_to_alloc
+        hstate = cls(order, {nid: NodePool() for nid in nids}, alloc_at, free_at)
         hstate.demote_order = HUGETLB_PAGE_ORDER if hstate.is_gigantic else 0
         hstate.resv_huge_pages = state.resv
         hstate.nr_overcommit_huge_pages = state.overcommit
@@ -279,18 +282,3 @@ def free_huge_pages(machine: Machine, hstate: Hstate, nid: int, extents: Extents
     pool.surplus -= over.pages >> hstate.order
     pool.push(kept)
     _to_buddy(machine, hstate, nid, over)
-
-
-def hugetlb_hstate_alloc_pages(machine: Machine, hstate: Hstate, wanted: int | Mapping[int, int]) -> int:
-    """hugepages=N (or NODE:N,...) on the kernel command line; returns how many memory was enough for."""
-    cursor = hstate.next_nid_to_alloc
-    if isinstance(wanted, int):
-        _grow(machine, hstate, list(hstate.pools), wanted)
-    else:
-        for nid, count in wanted.items():
-            _grow(machine, hstate, [nid], count)
-    shared_cursor = hstate.is_gigantic or not machine.kernel.has(Feature.HUGETLB_BOOT_PARALLEL)
-    if not (isinstance(wanted, int) and shared_cursor):
-        hstate.next_nid_to_alloc = cursor
-    hstate.max_huge_pages = hstate.persistent_huge_pages
-    return hstate.max_huge_pages

@@ -43,7 +43,7 @@ def likely_cursors(counts: Mapping[int, int]) -> tuple[int, int]:
     """Where walks that left `counts` (by node, ascending) stopped: the cursors to allocate and to free at.
 
     Rounds from the first node on leave one page more, or one less, on the nodes before the cursor. A node's
-    own knob leaves the cursor on that node; of two nodes the lower pool is taken to be the one that was lowered.
+    own knob leaves the cursor on that node; of two, the lower pool is taken for the one that was lowered.
     Other counts do not tell: then both are where they begin.
     """
     nids = list(counts)

@@ -64,11 +64,6 @@ class Vma(NamedTuple):
     def is_file(self) -> bool:
         return self.dev != NO_DEV
 
-    @property
-    def is_special(self) -> bool:
-        """vvar and vdso: the kernel's own pages."""
-        return self.name.startswith(("[vvar", "[vdso"))
-
 
 class Segment(NamedTuple):
     """A part of the program; `touches` pages of it are used when it runs."""

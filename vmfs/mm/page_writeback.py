@@ -58,21 +58,6 @@ def node_dirtyable_memory(node: Node) -> int:
     return _beyond(node.free_pages, node.totalreserve_pages) + file
 
 
-def node_dirty_limit(machine: Machine, node: Node) -> int:
-    """Pages: the node's share of the dirty limit."""
-    memory = node_dirtyable_memory(node)
-    if machine.sysctl.dirty_bytes:
-        pages = -(-machine.sysctl.dirty_bytes // PAGE_SIZE)
-        return min(UINT_MAX, pages * memory // global_dirtyable_memory(machine))
-    return min(UINT_MAX, machine.sysctl.dirty_ratio * memory // 100)
-
-
-def node_dirty_ok(machine: Machine, node: Node) -> bool:
-    """Whether a page that will be written may be allocated on this node."""
-    dirty = node.page_state(Item.NR_DIRTY) + node.page_state(Item.NR_WRITEBACK)
-    return dirty <= node_dirty_limit(machine, node)
-
-
 def _beyond(pages: int, reserve: int) -> int:
     return max(0, pages - reserve)
 

@@ -80,6 +80,7 @@ class HugePageState:
     resv: int = 0
     overcommit: int = 0
     max_huge_pages: int = 0
+    next_nid_to_alloc: int | None = None
 
 
 @dataclass(slots=True)

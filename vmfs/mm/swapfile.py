@@ -30,11 +30,6 @@ def total_swap_pages(machine: Machine) -> int:
     return sum(area.pages for area in machine.swap_areas)
 
 
-def used_swap_pages(machine: Machine) -> int:
-    """Slots that hold a page."""
-    return sum(area.used for area in machine.swap_areas)
-
-
 def nr_swap_pages(machine: Machine) -> int:
     """Free slots."""
     return sum(area.pages - area.used for area in machine.swap_areas)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from vmfs.kernel import Arch, Kernel
 from vmfs.spec import check
@@ -129,9 +129,3 @@ class Spec:
         described = self.nodes[nid].distances
         nids = range(len(self.nodes))
         return described or tuple(LOCAL_DISTANCE if nid == other else REMOTE_DISTANCE for other in nids)
-
-    def with_kernel(self, kernel: Kernel) -> Spec:
-        return replace(self, kernel=kernel)
-
-    def with_seed(self, seed: int) -> Spec:
-        return replace(self, seed=seed)
