@@ -95,6 +95,8 @@ class Feature(Enum):
     LRU_GEN_RESTORES_WORKINGSET = ((7, 2), None, None)
     # Compaction has scanned all pages of a free block that it skips; before, one.
     COMPACT_COUNTS_FREE_PAGES = ((6, 12), None, None)
+    # lru_gen: what drop_caches cannot drop is counted as deactivated.
+    LRU_GEN_COUNTS_DEACTIVATED = ((7, 2), None, None)
     # lru_gen: a round scans a part of what there was when it began; before, of what is left.
     LRU_GEN_BUDGET_AT_START = ((7, 2), None, None)
     # lru_gen: a generation begins by how many pages the youngest and the oldest have.

@@ -27,8 +27,14 @@ ONE_BIG_FILE_PAGES = 64 << 8
 
 AMOUNTS = ("MemFree", "Cached", "SReclaimable", "AnonPages", "SwapFree")
 POOL = ("HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp")
-PAGES = re.compile(r"nr_(?!dirtied|written|vmscan|foll_pin)")
-"""Starts of the names in /proc/vmstat that count pages that are somewhere; the others count events."""
+TRAFFIC = re.compile(r"pgfault|pgfree|pgreuse|pgalloc_.*|numa_.*")
+"""Events of whoever made the recording: its processes, and what balances them over nodes."""
+
+QUIET = ("37", "38")
+"""Steps that give memory back: what is scanned, read and swapped then is the recorder's own as well."""
+
+STORED = re.compile(r"[A-Z].*|nr_(?!dirtied|written|vmscan|foll_pin).*")
+"""Counters of pages that are somewhere; the others count events."""
 
 CHAINS = ("10 11 12", "13 14", "21 22 23 24 25 26 27 28 29 30 31 32 33 34 35", "36 37", "38", "39")
 """Steps that only make sense one after the other, each chain from the capture before its first."""
@@ -189,7 +195,7 @@ def _counts(read: Callable[[str], str]) -> dict[str, int]:
     meminfo = re.findall(r"^(\S+): +(\d+)( kB)?$", read("/proc/meminfo"), re.MULTILINE)
     counts = {name: int(value) // (4 if unit else 1) for name, value, unit in meminfo}
     vmstat = (line.split() for line in read("/proc/vmstat").splitlines())
-    return counts | {name: int(value) for name, value in vmstat if PAGES.match(name)}
+    return counts | {name: int(value) for name, value in vmstat if not TRAFFIC.fullmatch(name)}
 
 
 PRESSURE = "30"
@@ -202,7 +208,8 @@ Pair = tuple[dict[str, int], dict[str, int]]
 def _directions(step: Path, kernel: Pair, ours: Pair, agreement: Agreement) -> None:
     """Counters that moved by more than 1 % of memory moved the same way."""
     least = kernel[1]["MemTotal"] / 100
-    for name in (name for name in kernel[1] if name in kernel[0]):
+    quiet = step.name.startswith(QUIET)
+    for name in (n for n in kernel[1] if n in kernel[0] and (STORED.fullmatch(n) or not quiet)):
         moved = kernel[1][name] - kernel[0][name]
         if abs(moved) > least:
             mine = ours[1].get(name, 0) - ours[0].get(name, 0)

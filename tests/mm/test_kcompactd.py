@@ -54,7 +54,7 @@ def test_single_pages_and_a_machine_with_large_blocks_need_none():
 def test_where_it_fails_it_lets_ever_more_occasions_pass(monkeypatch):
     machine, zone = fragmented()
     tried = []
-    monkeypatch.setattr(kcompactd, "compaction_suitable", lambda *_: True)
+    monkeypatch.setattr(kcompactd, "_kcompactd_node_suitable", lambda *_: True)
     monkeypatch.setattr(kcompactd, "_compact", lambda *args, **_: tried.append(len(args[1])))
     monkeypatch.setattr(type(zone.free_area), "has_block", lambda *_: False)
     for _ in range(1 + 2 + 4 + 8):

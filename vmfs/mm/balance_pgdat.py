@@ -49,7 +49,7 @@ def _balance_lists(machine: Machine, node: Node, control: ScanControl, want: int
     least, most = want + missing_pages(reclaim.zones, control.highest_zoneidx), nr_to_reclaim(reclaim.zones)
     priority = scan_count.first_priority(reclaim, min(least, most))
     while priority and (progress < least or not pgdat_balanced(node, control.highest_zoneidx)):
-        reclaim = Reclaim(machine, node, control)
+        reclaim = Reclaim(machine, node, control, ahead=want)
         vmscan.shrink_round(reclaim, most, priority)
         progress += reclaim.freed
         if reclaim.scanned < most or not reclaim.freed:

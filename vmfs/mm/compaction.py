@@ -27,17 +27,19 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
     """Returns the pages moved. `whole` is what the administrator asks for: every page block.
 
     Otherwise, on behalf of an allocation, page blocks that are not of the movable type are left
-    alone (suitable_migration_source(), suitable_migration_target()), no page is looked at in vain, and
-    what was moved from leaves the per-cpu list at once.
+    alone (suitable_migration_source(), suitable_migration_target()), blocks are looked through that have
+    pages to move or small free ones, and what was moved from leaves the per-cpu list at once.
     """
     batches = _movable(machine, zone)
     movable = Extents.concat([batch.extents for batch in batches]).coalesced()
     targets = zone.free_area.small_free()
     if not whole:
         movable, targets = _only_movable_blocks(zone, movable), _only_movable_blocks(zone, targets)
-    source, target = _meet(movable, targets, zone.free_area.pageblock_order)
-    scanned = _scanned_to(machine, zone, target) if whole else movable.pages
-    _count(machine, scanned, _blocks_of(target, zone.free_area.pageblock_order), source.pages)
+    order = zone.free_area.pageblock_order
+    source, target = _meet(movable, targets, order)
+    looked_at = Extents.concat([movable, targets])
+    scanned = _scanned_to(machine, zone, target) if whole else _blocks_of(looked_at, order)
+    _count(machine, scanned, _blocks_of(target, order), source.pages)
     if source.pages:
         zone.free_area.isolate(target)
         _move(batches, source, target)
@@ -89,7 +91,7 @@ def _scanned_to(machine: Machine, zone: Zone, target: Extents) -> int:
 
 
 def _blocks_of(target: Extents, order: int) -> int:
-    """isolate_freepages_block() over the page blocks that pages were moved to, in pages."""
+    """isolate_freepages_block() and its like over the page blocks that have some of these pages, in pages."""
     return len(distinct(target.chopped(1 << order).start >> order)) << order
 
 

@@ -15,7 +15,6 @@ from vmfs.kernel import Feature
 from vmfs.mm import (
     alloc_request,
     lru,
-    page_free,
     psi,
     swapfile,
     wmark,
@@ -25,7 +24,7 @@ from vmfs.mm import (
 from vmfs.mm.charge import charge
 from vmfs.mm.laps import repeat
 from vmfs.mm.lru import Batch, Lru, Use
-from vmfs.mm.mmzone import KBYTES_PER_PAGE, PAGE_SIZE, Node, Zone
+from vmfs.mm.mmzone import KBYTES_PER_PAGE, PAGE_SIZE, Zone
 from vmfs.mm.page_writeback import mark_dirty
 from vmfs.mm.vmstat import Item
 
@@ -230,59 +229,6 @@ def _write_pages(machine: Machine, pages: int, nid: int, *, nodes: bool) -> None
     writeback.balance_dirty_pages(machine)
 
 
-def drop_pagecache(machine: Machine) -> None:
-    """drop_caches bit 1: clean, unmapped file pages go; dirty and mapped ones stay."""
-    drop_file_pages(machine, file_lru_pages(machine))
-    workingset.forget_files(machine, 1, 1)
-    machine.count_event(Item.DROP_PAGECACHE, 1)
-
-
-def drop_file_pages(machine: Machine, pages: int) -> int:
-    """invalidate_mapping_pages() of files with that many pages, the least recently used first.
-
-    Returns how many went, which leaves out the dirty ones. Which file pages are mapped is not kept;
-    those beyond the shared memory are taken to be the most recently used.
-    """
-    left = pages
-    for node in machine.nodes:
-        mapped = _mapped_by_nobody(node)
-        for zone in reversed(node.zones):
-            for which in (Lru.ACTIVE_FILE, Lru.INACTIVE_FILE):
-                keep = min(mapped, lru.lru_size(zone, which))
-                mapped -= keep
-                left -= _drop_list(machine, node, zone, which, keep, left)
-    dropped = pages - left
-    machine.vfs.pages_dropped(dropped, file_lru_pages(machine))
-    workingset.drop(machine, dropped, file_lru_pages(machine))
-    return dropped
-
-
-def _mapped_by_nobody(node: Node) -> int:
-    """Mapped file pages of no task here: those of the processes a capture did not show."""
-    queues = [queue for zone in node.zones for queue in zone.lru.lists]
-    shmem = sum(b.pages for queue in queues for b in queue if b.task and b.use is Use.SHMEM)
-    file = sum(b.pages for queue in queues for b in queue if b.task and b.use is Use.FILE)
-    others = node.page_state(Item.NR_SHMEM) - shmem
-    return max(node.page_state(Item.NR_MAPPED) - file - shmem - others, 0)
-
-
 def file_lru_pages(machine: Machine) -> int:
     items = (Item.NR_INACTIVE_FILE, Item.NR_ACTIVE_FILE)
     return sum(node.page_state(item) for node in machine.nodes for item in items)
-
-
-def _drop_list(machine: Machine, node: Node, zone: Zone, which: Lru, keep: int, limit: int) -> int:
-    """Returns the pages dropped; the last `keep` and all dirty ones stay on the list."""
-    dropped = 0
-    for batch in lru.take(
-        node, zone, which, min(max(lru.lru_size(zone, which) - keep, 0), limit), mapped=False
-    ):
-        clean = batch.pages - batch.dirty
-        gone = lru.split(batch, clean) if batch.dirty else batch
-        if batch.dirty:
-            lru.add(node, zone, which, batch)
-        if clean:
-            charge(machine, node, gone, -clean)
-            page_free.free_pages(machine, zone, gone.extents)
-            dropped += clean
-    return dropped

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vmfs.mm import compaction, wmark
+from vmfs.mm import compaction
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Node, Zone
 from vmfs.mm.vmstat import Item
 
@@ -27,7 +27,7 @@ def wakeup_kcompactd(machine: Machine, node: Node, order: int, highest_zoneidx: 
     ever more occasions pass.
     """
     zones = [z for z in node.zones if z.managed_pages and z.index <= highest_zoneidx]
-    suitable = [zone for zone in zones if order and compaction_suitable(machine, zone, order)]
+    suitable = [zone for zone in zones if order and _kcompactd_node_suitable(machine, zone, order)]
     if not suitable:
         return
     machine.count_event(Item.COMPACT_DAEMON_WAKE, 1)
@@ -41,15 +41,10 @@ def wakeup_kcompactd(machine: Machine, node: Node, order: int, highest_zoneidx: 
         zone.compact_considered = 0
 
 
-def compaction_suitable(machine: Machine, zone: Zone, order: int) -> bool:
-    """No block of that order is free, the pages for one are, and it is fragmentation that is in the way."""
-    if zone.free_area.has_block(order, (MigrateType.MOVABLE,)):
-        return False
-    mark = wmark.low_wmark_pages(zone) if order > compaction.COSTLY_ORDER else wmark.min_wmark_pages(zone)
-    if zone.free_pages <= mark + (2 << order):
-        return False
-    index = compaction.fragmentation_index(zone, order)
-    return order <= compaction.COSTLY_ORDER or not 0 <= index <= machine.sysctl.extfrag_threshold
+def _kcompactd_node_suitable(machine: Machine, zone: Zone, order: int) -> bool:
+    """No block of that order is free, and one can be made."""
+    missing = not zone.free_area.has_block(order, (MigrateType.MOVABLE,))
+    return missing and compaction.compaction_suitable(zone, order, machine.sysctl.extfrag_threshold)
 
 
 def _compaction_deferred(zone: Zone) -> bool:

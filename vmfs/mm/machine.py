@@ -24,6 +24,7 @@ from vmfs.mm import (
     swapoff,
     tasks,
     timer,
+    truncate,
     vmscan,
     wmark,
     wmark_restore,
@@ -125,7 +126,7 @@ class Machine(MachineState):
         """fs/drop_caches.c: 1 page cache, 2 slab objects, 3 both; 4 only silences the log."""
         self._renew_protections()
         if bits & 1:
-            filemap.drop_pagecache(self)
+            truncate.drop_pagecache(self)
         if bits & 2:
             shrinker.drop_slab(self)
         self.touch()

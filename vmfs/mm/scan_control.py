@@ -49,7 +49,7 @@ class Reclaim:
     """One shrink_node(): of which node and zones, and how far it has come, in pages.
 
     `rounds` is how often the lists that it scans were looked at as a whole. It ends when `nr_to_scan`
-    pages were looked at (lru_gen).
+    pages were looked at (lru_gen). `ahead` was freed for the waker, who takes it at the same time.
     """
 
     machine: Machine
@@ -62,6 +62,7 @@ class Reclaim:
     deactivated: int = 0
     rounds: float = 0.0
     nr_to_scan: int = sys.maxsize
+    ahead: int = 0
 
     @property
     def progress(self) -> int:

@@ -68,19 +68,22 @@ def _scan_balance(reclaim: Reclaim, priority: int, deactivate: dict[bool, bool])
         return ScanBalance.FILE
     if not priority and reclaim.machine.sysctl.swappiness:
         return ScanBalance.EQUAL  # close to an OOM
-    if _file_is_tiny(reclaim.node, priority, deactivate):
+    if _file_is_tiny(reclaim, priority, deactivate):
         return ScanBalance.ANON
     if reclaim.node.page_state(Item.NR_INACTIVE_FILE) >> priority and not deactivate[True]:
         return ScanBalance.FILE  # cache_trim_mode
     return ScanBalance.FRACT
 
 
-def _file_is_tiny(node: Node, priority: int, deactivate: dict[bool, bool]) -> bool:
+def _file_is_tiny(reclaim: Reclaim, priority: int, deactivate: dict[bool, bool]) -> bool:
     """Too few pages of files are left to keep the node above its watermarks, and anonymous ones are there."""
+    node = reclaim.node
     file = node.page_state(Item.NR_ACTIVE_FILE) + node.page_state(Item.NR_INACTIVE_FILE)
     high = sum(wmark.high_wmark_pages(zone) for zone in node.zones if zone.managed_pages)
     anon = node.page_state(Item.NR_INACTIVE_ANON)
-    return file + node.free_pages <= high and not deactivate[False] and bool(anon >> priority)
+    least = sum(wmark.min_wmark_pages(zone) for zone in node.zones if zone.managed_pages)
+    free = max(node.free_pages - reclaim.ahead, min(node.free_pages, least))
+    return file + free <= high and not deactivate[False] and bool(anon >> priority)
 
 
 def _fractions(machine: Machine, node: Node) -> tuple[dict[bool, int], int]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import filemap, slab, workingset
+from vmfs.mm import filemap, slab, truncate, workingset
 from vmfs.mm.file_set import FileSet
 from vmfs.mm.mmzone import Node
 from vmfs.mm.vmstat import Item
@@ -210,7 +210,7 @@ def _inodes_gone(machine: Machine, count: int, node: Node | None, stolen: Item) 
     vfs.unused_inodes -= count
     if gone:
         total = filemap.file_lru_pages(machine)
-        machine.count_event(stolen, filemap.drop_file_pages(machine, total * gone // vfs.cached_inodes))
+        machine.count_event(stolen, truncate.drop_file_pages(machine, total * gone // vfs.cached_inodes))
     vfs.cached_inodes = min(left, vfs.unused_inodes)
     blobs = machine.slab_cache("lsm_inode_cache")
     return slab.free(machine, blobs, count, node) if blobs else 0
