@@ -103,3 +103,23 @@ def test_every_room_has_a_layer() -> None:
 
 def test_any_module_can_be_imported_first():
     TopologicalSorter({dotted(m): set(needed(m)) for m in MODULES}).prepare()  # CycleError names a cycle
+
+
+LINES, BODY = 300, 25
+TABLES = {"kernel.py", "views/proc/sys/kernel.py"}
+"""Modules that are a list of rows, and may be longer."""
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_and_functions_stay_small(module):
+    text = (PACKAGE / module).read_text()
+    assert module in TABLES or len(text.splitlines()) <= LINES
+    functions = (
+        n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    for function in functions:
+        body = [
+            n for n in function.body if not (isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant))
+        ]
+        if body:
+            assert (function.end_lineno or 0) - body[0].lineno < BODY, function.name

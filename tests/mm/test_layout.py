@@ -5,6 +5,7 @@ import pytest
 from vmfs.kernel import Kernel
 from vmfs.mm.buddy import MAX_BLOCK
 from vmfs.mm.build import build_zone
+from vmfs.mm.check import free_list_faults
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, MigrateType
 from vmfs.mm.snapshot import ZoneState
@@ -36,7 +37,7 @@ def test_free_blocks_that_take_every_other_page_block_find_room_beside_those_of_
     counted = {migratetype: list(counts) for migratetype, counts in state.free.items()}
     zone, used = build_zone(Kernel.of((6, 12)), 0, 0, state)
 
-    assert not list(zone.buddy.faults())
+    assert not list(free_list_faults(zone.buddy))
     for migratetype, counts in counted.items():
         assert [zone.buddy.nr_free(order, migratetype) for order in range(MAX_PAGE_ORDER + 1)] == counts
     assert used.pages == state.managed - zone.buddy.nr_free_pages

@@ -63,11 +63,9 @@ def run(
         sys.exit(namespace_enter(join, command, as_caller, seccomp))
     from vmfs import namespace
     from vmfs.adapters.mountinfo import MountError
+    from vmfs.namespace.doctor import one_line
 
-    file = log_path(log_file)
-    if as_caller and os.geteuid() and not any(rule.kind == "policy" for rule in rules):
-        rules = [Rule("policy", "/", "unprivileged"), *rules]
-
+    file, rules = log_path(log_file), _rules_for(rules, as_caller)
     try:
         status = namespace.run(
             command or default_command(),
@@ -83,10 +81,15 @@ def run(
     except namespace.WrongPath as fault:
         raise click.BadParameter(str(fault), param_hint=f"'{fault.option}'") from None
     except MountError as fault:
-        from vmfs.namespace import doctor
-
-        raise Failure(doctor.one_line((str(fault), ""))) from None
+        raise Failure(one_line((str(fault), ""))) from None
     _leave(status)
+
+
+def _rules_for(rules: list[Rule], as_caller: bool) -> list[Rule]:
+    """An ordinary user stays one, unless a rule says otherwise."""
+    if as_caller and os.geteuid() and not any(rule.kind == "policy" for rule in rules):
+        return [Rule("policy", "/", "unprivileged"), *rules]
+    return rules
 
 
 def _starter(choice: Choice, rules: list[Rule], file: Path | None) -> Callable[..., int]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vmfs.mm import fallback
-from vmfs.mm.extents import Extents, Pfns, distinct
+from vmfs.mm.extents import Extents, Pfns, distinct, member
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, NR_PAGE_ORDERS, MigrateType
 from vmfs.mm.pageblock import PageBlocks
 
@@ -93,27 +93,18 @@ class Buddy(PageBlocks):
         for every in self._small[migratetype][: self.pageblock_order]:
             low, high = np.searchsorted(every, (firsts[0], firsts[-1] + size))
             near = every[low:high]
-            yield near[_member(near & -size, firsts)]
+            yield near[member(near & -size, firsts)]
 
     def is_free(self, pfns: Pfns, order: int) -> npt.NDArray[np.bool_]:
         """Which frames start a free block of exactly that order (below the largest)."""
         found = np.zeros(len(pfns), bool)
         for lists in self._small:
-            found |= _member(pfns, lists[order])
+            found |= member(pfns, lists[order])
         return found
 
     def has_block(self, order: int, types: tuple[MigrateType, ...]) -> bool:
         """Is there a free block of at least that order on one of these lists?"""
         return any(self.nr_free(o, t) for o in range(order, NR_PAGE_ORDERS) for t in types)
-
-    def faults(self) -> Iterator[tuple[int, str]]:
-        """Per order, what is wrong with the free lists; nothing, if all is well."""
-        for order in range(MAX_PAGE_ORDER):
-            starts = np.concatenate([lists[order] for lists in self._small])
-            if (starts & ((1 << order) - 1)).any():
-                yield order, "a free block is not aligned to its size"
-            if np.isin(starts ^ (1 << order), starts).any():
-                yield order, "two free buddies have not merged"
 
     # -- allocating --------------------------------------------------------------------------
 
@@ -238,15 +229,15 @@ class Buddy(PageBlocks):
         if len(fresh) <= _FEW:
             return np.array(self._merge_few(fresh.tolist(), order), np.int64)
         buddies = fresh ^ (1 << order)
-        paired = _member(buddies, fresh)
+        paired = member(buddies, fresh)
         up = fresh[paired & ((fresh & (1 << order)) == 0)]
         alone, mates = fresh[~paired], buddies[~paired]
         joined = np.zeros(len(alone), bool)
         for lists in self._small:
             if len(lists[order]) and len(alone):
-                hit = _member(mates, lists[order])
+                hit = member(mates, lists[order])
                 if hit.any():
-                    lists[order] = lists[order][~_member(lists[order], np.sort(mates[hit]))]
+                    lists[order] = lists[order][~member(lists[order], np.sort(mates[hit]))]
                     joined |= hit
         self._insert_by_type(alone[~joined], order)
         return np.concatenate((up, alone[joined] & ~np.int64(1 << order)))
@@ -303,12 +294,3 @@ class Buddy(PageBlocks):
 
     def _insert_runs(self, runs: Extents, migratetype: MigrateType) -> None:
         self._runs[migratetype] = Extents.concat([self._runs[migratetype], runs]).coalesced()
-
-
-def _member(values: Pfns, sorted_values: Pfns) -> npt.NDArray[np.bool_]:
-    """Which of `values` are in the sorted array."""
-    if not len(sorted_values):
-        return np.zeros(len(values), bool)
-    index = np.minimum(np.searchsorted(sorted_values, values), len(sorted_values) - 1)
-    found: npt.NDArray[np.bool_] = sorted_values[index] == values
-    return found

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vmfs.mm import lru, pgtable
+from vmfs.mm.buddy import Buddy
 from vmfs.mm.extents import Extents
 from vmfs.mm.lru import Lru, Use
-from vmfs.mm.mmzone import NR_PAGE_ORDERS, Zone
+from vmfs.mm.mmzone import MAX_PAGE_ORDER, NR_PAGE_ORDERS, MigrateType, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ def check(machine: Machine) -> None:
     found = [f"{rule.__name__}: {violation}" for rule in RULES for violation in rule(machine)]
     if found:
         raise Broken("\n".join(found))
+
+
+def free_list_faults(buddy: Buddy) -> Iterator[tuple[int, str]]:
+    """Per order, what is wrong with the free lists; nothing, if all is well."""
+    for order in range(MAX_PAGE_ORDER):
+        starts = np.concatenate([buddy.starts(order, migratetype) for migratetype in MigrateType])
+        if (starts & ((1 << order) - 1)).any():
+            yield order, "a free block is not aligned to its size"
+        if np.isin(starts ^ (1 << order), starts).any():
+            yield order, "two free buddies have not merged"
 
 
 def _place(zone: Zone) -> str:
@@ -70,7 +81,7 @@ def free_lists_add_up(machine: Machine) -> Iterator[str]:
 
 def free_blocks_are_aligned_and_merged(machine: Machine) -> Iterator[str]:
     for _, zone in machine.zones():
-        for order, violation in zone.free_area.faults():
+        for order, violation in free_list_faults(zone.free_area):
             yield f"{_place(zone)}, order {order}: {violation}"
 
 

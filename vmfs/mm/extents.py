@@ -23,6 +23,15 @@ def distinct(values: Pfns) -> Pfns:
     return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))] if len(ordered) else ordered
 
 
+def member(values: Pfns, sorted_values: Pfns) -> npt.NDArray[np.bool_]:
+    """Which of `values` are in the sorted array."""
+    if not len(sorted_values):
+        return np.zeros(len(values), bool)
+    index = np.minimum(np.searchsorted(sorted_values, values), len(sorted_values) - 1)
+    found: npt.NDArray[np.bool_] = sorted_values[index] == values
+    return found
+
+
 class Extents(NamedTuple):
     """Disjoint runs of page frames, `length[i]` pages from `start[i]`; the order is the owner's."""
 

@@ -89,41 +89,49 @@ def _isolate(
     """Of the next `pages` pages, off the list: up to `most` to be freed, those to be written, and how many
     were kept as they are in use.
     """
-    machine, node, control = reclaim.machine, reclaim.node, reclaim.control
     gone: list[Batch] = []
     written: list[Batch] = []
-    kept, slots = 0, swapfile.nr_swap_pages(machine)
+    kept, slots = 0, swapfile.nr_swap_pages(reclaim.machine)
     found: deque[Batch] = deque()
     while most > 0:
         if not found:  # no more than can go, so that few have to be put back
-            some = min(pages, most)
-            mapped, dirty = control.may_unmap, control.may_writepage
-            found.extend(lru.take(node, zone, which, some, mapped=mapped, dirty=dirty))
-            pages -= some
+            found.extend(_next(reclaim, zone, which, min(pages, most)))
+            pages -= min(pages, most)
         if not found:
             break
         batch = found.popleft()
-        used = rmap.folio_referenced(machine, batch)
-        if used:
-            head = lru.split(batch, used)
-            _keep(machine, node, zone, which, head)
-            kept += used
-            if head is batch:
-                continue
-        swapped = batch.use in SWAPPED
-        if swapped and not slots:  # add_to_swap() fails
-            lru.add(node, zone, which, batch)
-            kept += batch.pages
+        stays, gone_on = _put_back(reclaim, zone, which, batch, slots)
+        kept += stays
+        if not gone_on:
             continue
         head = lru.split(batch, _room(batch, most, slots))
         if head is not batch:
             found.appendleft(batch)
         (written if batch.use is Use.ANON else gone).append(head)
-        slots -= head.pages if swapped else 0
+        slots -= head.pages if batch.use in SWAPPED else 0
         most -= head.pages if batch.use is not Use.ANON else 0
     for batch in reversed(found):  # their turn has not come
-        lru.add_tail(node, zone, which, batch)
+        lru.add_tail(reclaim.node, zone, which, batch)
     return gone, written, kept
+
+
+def _next(reclaim: Reclaim, zone: Zone, which: Lru, pages: int) -> list[Batch]:
+    control = reclaim.control
+    return lru.take(reclaim.node, zone, which, pages, mapped=control.may_unmap, dirty=control.may_writepage)
+
+
+def _put_back(reclaim: Reclaim, zone: Zone, which: Lru, batch: Batch, slots: int) -> tuple[int, bool]:
+    """What is in use, and what has no place in swap, stays: so many pages, and whether others are left."""
+    machine, node, all_pages = reclaim.machine, reclaim.node, batch.pages
+    used = rmap.folio_referenced(machine, batch)
+    if used:
+        _keep(machine, node, zone, which, lru.split(batch, used))
+    if used == all_pages:
+        return used, False
+    if batch.use in SWAPPED and not slots:  # add_to_swap() fails
+        lru.add(node, zone, which, batch)
+        return all_pages, False
+    return used, True
 
 
 def _room(batch: Batch, most: int, slots: int) -> int:
