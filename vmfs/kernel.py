@@ -111,6 +111,8 @@ class Feature(Enum):
     WMARK_MOVABLE_CLAMPED = ((6, 12), None, None)
     LOWMEM_RESERVE_FOLLOWS_MANAGED = ((7, 2), None, None)
     PCP_HIGH_FROM_WMARK = ((6, 1), None, None)
+    # A row of frees that ends with blocks larger than a page empties the CPU's list.
+    PCP_FREE_HIGH = ((6, 1), (6, 12), None)
     # A pgd is one page without PAE; with page table isolation it is two, the block that is freed last.
     PCP_FREE_HIGH_AT_EXIT = ((6, 1), (6, 12), Arch.X86_64)
     ZONE_RECLAIM_ACTIVE = ((6, 1), None, None)

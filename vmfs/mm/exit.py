@@ -6,10 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import kernel_pages, lru, page_free, pgtable, swapfile, util
+from vmfs.mm import kernel_pages, lru, page_free, pcp_free, pgtable, swapfile, util
 from vmfs.mm.charge import charge
 from vmfs.mm.lru import Batch, Lru, Use
-from vmfs.mm.mmzone import MIGRATE_PCPTYPES, Zone
+from vmfs.mm.mmzone import Zone
 from vmfs.mm.vmstat import Item
 from vmfs.mm.zonelist import zonelist
 
@@ -41,9 +41,7 @@ def _free_last(machine: Machine, task: Task, freed: Counter[Zone]) -> None:
     """A task's last block is larger than a page: after a long row of frees its CPU's list goes with it."""
     zone = zonelist(machine, task.nid, machine.zone_index("Normal"))[0]
     if machine.kernel.has(Feature.PCP_FREE_HIGH_AT_EXIT) and freed[zone] > zone.pageset_high_min:
-        for pindex in range(MIGRATE_PCPTYPES):
-            held = zone.pageset.held(task.cpu, pindex)
-            zone.free_area.free(zone.pageset.take(task.cpu, held, pindex))
+        pcp_free.free_small(zone, task.cpu)
 
 
 def _exit_mm(machine: Machine, task: Task) -> Counter[Zone]:

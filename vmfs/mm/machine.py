@@ -8,6 +8,7 @@ from typing import Any
 
 from vmfs.mm import (
     compaction,
+    drop_caches,
     file_set,
     filemap,
     fork,
@@ -24,7 +25,6 @@ from vmfs.mm import (
     swapoff,
     tasks,
     timer,
-    truncate,
     vmscan,
     wmark,
     wmark_restore,
@@ -123,12 +123,9 @@ class Machine(MachineState):
     # -- verbs -------------------------------------------------------------------------------
 
     def drop_caches(self, bits: int) -> None:
-        """fs/drop_caches.c: 1 page cache, 2 slab objects, 3 both; 4 only silences the log."""
+        """1 page cache, 2 slab objects, 3 both; 4 only silences the log."""
         self._renew_protections()
-        if bits & 1:
-            truncate.drop_pagecache(self)
-        if bits & 2:
-            shrinker.drop_slab(self)
+        drop_caches.drop_caches(self, bits)
         self.touch()
 
     def compact_memory(self) -> None:

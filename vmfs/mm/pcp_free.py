@@ -78,3 +78,19 @@ def shorten(machine: Machine, zone: Zone, cpus: Collection[int], high: int, page
         if total > high:
             left = _left(machine, zone, total, high, pages // len(cpus))
             zone.free_area.free(_shrink(machine, zone, cpu, left, [MigrateType.MOVABLE]))
+
+
+def free_high(machine: Machine, zone: Zone, frees: int) -> None:
+    """Slabs, as blocks larger than a page, at the end of a row of frees: the CPU's list goes with them.
+
+    The row had to fill the list; since 6.7 a batch of them is enough.
+    """
+    least = zone.pageset_batch if machine.kernel.has(Feature.PCP_HIGH_AUTO) else zone.pageset_high_min
+    if machine.kernel.has(Feature.PCP_FREE_HIGH) and frees > least:
+        free_small(zone, machine.cpu_of(zone.nid))
+
+
+def free_small(zone: Zone, cpu: int) -> None:
+    """All small pages on a CPU's lists go to the buddy allocator."""
+    for pindex in range(MIGRATE_PCPTYPES):
+        zone.free_area.free(zone.pageset.take(cpu, zone.pageset.held(cpu, pindex), pindex))

@@ -1,26 +1,17 @@
-"""Pages that leave their files, all at once (mm/truncate.c, fs/drop_caches.c)."""
+"""Pages that leave their files, all at once (mm/truncate.c)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vmfs.kernel import Feature
 from vmfs.mm import filemap, lru, page_free, workingset
 from vmfs.mm.charge import charge
-from vmfs.mm.lru import Batch, Lru, Use
+from vmfs.mm.lru import Lru, Use
 from vmfs.mm.mmzone import Node, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
-
-
-def drop_pagecache(machine: Machine) -> None:
-    """drop_caches bit 1: clean, unmapped file pages go; dirty and mapped ones stay."""
-    _deactivate_shared_memory(machine)
-    drop_file_pages(machine, filemap.file_lru_pages(machine))
-    workingset.forget_files(machine, 1, 1)
-    machine.count_event(Item.DROP_PAGECACHE, 1)
 
 
 def drop_file_pages(machine: Machine, pages: int) -> int:
@@ -39,35 +30,7 @@ def drop_file_pages(machine: Machine, pages: int) -> int:
     return dropped
 
 
-def _deactivate_shared_memory(machine: Machine) -> None:
-    """deactivate_file_folio(): what cannot be dropped, as tmpfs, leaves the active list where nobody maps it.
-
-    With lru_gen it stays where it is; a later release counts it all the same.
-    """
-    for node in machine.nodes:
-        mapped = _mapped_by_nobody(node)
-        for zone in reversed(node.zones):
-            shared = sum(b.pages for b in lru.queue_of(zone, Lru.ACTIVE_ANON) if _is_of_tmpfs(b))
-            keep = min(mapped, shared)
-            mapped -= keep
-            _deactivate(machine, node, zone, shared - keep)
-
-
-def _is_of_tmpfs(batch: Batch) -> bool:
-    return batch.use is Use.SHMEM and batch.task is None
-
-
-def _deactivate(machine: Machine, node: Node, zone: Zone, pages: int) -> None:
-    if machine.lru_gen.enabled:
-        counted = machine.kernel.has(Feature.LRU_GEN_COUNTS_DEACTIVATED)
-        machine.count_event(Item.PGDEACTIVATE, pages if counted else 0)
-        return
-    for batch in lru.take(node, zone, Lru.ACTIVE_ANON, pages, mapped=False, only=Use.SHMEM):
-        lru.add(node, zone, Lru.INACTIVE_ANON, batch)
-        machine.count_event(Item.PGDEACTIVATE, batch.pages)
-
-
-def _mapped_by_nobody(node: Node) -> int:
+def mapped_by_nobody(node: Node) -> int:
     """Mapped pages of files and of tmpfs of no task here: those of the processes a capture did not show."""
     return max(node.page_state(Item.NR_MAPPED) - _of_tasks(node, Use.FILE) - _of_tasks(node, Use.SHMEM), 0)
 
@@ -75,7 +38,7 @@ def _mapped_by_nobody(node: Node) -> int:
 def _mapped_files(node: Node) -> int:
     """Those of files: what is in tmpfs is taken to be mapped first."""
     shared = node.page_state(Item.NR_SHMEM) - _of_tasks(node, Use.SHMEM)
-    return max(_mapped_by_nobody(node) - shared, 0)
+    return max(mapped_by_nobody(node) - shared, 0)
 
 
 def _of_tasks(node: Node, use: Use) -> int:
