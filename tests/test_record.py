@@ -279,6 +279,18 @@ def test_a_flat_machine_is_described_as_the_kept_ones_are():
     assert said == (recordings.load("small-6.1") / "meta/machine.txt").read_text()
 
 
+def test_kvm_that_does_not_work_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    (tmp_path / "vmlinuz").write_bytes(kernel_image("6.1.0-x"))
+    monkeypatch.setattr(qemu, "kvm_works", lambda _: False)
+    arguments = ["--kernel", str(tmp_path / "vmlinuz"), "--output", str(tmp_path / "out"), "--accel", "kvm"]
+    said = CliRunner().invoke(main, arguments)
+    assert (said.exit_code, said.output) == (
+        1,
+        "Error: --accel kvm: QEMU cannot use it here (/dev/kvm); accepted: auto, tcg\n",
+    )
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("nodes", "distances", "message"),
     [

@@ -31,7 +31,13 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vmfs
 @click.option("--quick", is_flag=True, help="Leave out the steps that fill memory, and the table of writes.")
 @click.option("--no-write-table", is_flag=True, help="Leave out the table of single writes.")
 @click.option("--accel", type=click.Choice(["auto", "kvm", "tcg"]), default="auto", show_default=True)
-@click.option("--timeout", type=float, default=90, show_default=True, metavar="MINUTES")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=90,
+    show_default=True,
+    metavar="MINUTES",
+)
 def main(
     kernel: str,
     name: str | None,
@@ -60,7 +66,9 @@ def main(
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
         found = linux.find(kernel, CACHE)
-        kvm = qemu.kvm_works(found) if accel == "auto" else accel == "kvm"
+        kvm = accel != "tcg" and qemu.kvm_works(found)
+        if accel == "kvm" and not kvm:
+            raise Fault("--accel kvm: QEMU cannot use it here (/dev/kvm); accepted: auto, tcg")
         target = output / f"{name or 'machine-' + found.release}.tar.xz"
         memory = machine.mebibytes
         low = found.low_mebibytes(memory)
