@@ -66,9 +66,7 @@ def main(
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
         found = linux.find(kernel, CACHE)
-        kvm = accel != "tcg" and qemu.kvm_works(found)
-        if accel == "kvm" and not kvm:
-            raise Fault("--accel kvm: QEMU cannot use it here (/dev/kvm); accepted: auto, tcg")
+        kvm = _uses_kvm(found, accel)
         target = output / f"{name or 'machine-' + found.release}.tar.xz"
         memory = machine.mebibytes
         low = found.low_mebibytes(memory)
@@ -78,6 +76,13 @@ def main(
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+
+
+def _uses_kvm(kernel: linux.Linux, accel: str) -> bool:
+    works = accel != "tcg" and qemu.kvm_works(kernel)
+    if accel == "kvm" and not works:
+        raise Fault("--accel kvm: QEMU cannot use it here (/dev/kvm); accepted: auto, tcg")
+    return works
 
 
 def record(

@@ -283,6 +283,18 @@ def test_a_node_without_memory_and_cpus(copy):
     assert tree.read("/sys/devices/system/node/has_memory") == "0-2\n"
 
 
+def test_a_node_that_counts_less_than_its_zones(copy):
+    """What CPUs had not handed in when the file was read; the node's counter goes below 0 as pages are reclaimed."""
+    top = copy("small-6.1", 35)
+    edit(top, "proc/zoneinfo", r"^      nr_inactive_anon \d+$", "      nr_inactive_anon 3")
+    edit(top, "proc/zoneinfo", r"^      nr_active_anon \d+$", "      nr_active_anon 3")
+    tree, _ = load(top)
+    tree.write("/proc/sys/vm/nr_hugepages", "100000")
+    lists = re.findall(r"^nr_(?:in)?active_anon (.+)$", tree.read("/proc/vmstat"), re.MULTILINE)
+    assert len(lists) == 2
+    assert all(int(pages) >= 0 for pages in lists)
+
+
 def test_a_kernel_with_pae_shows_it_in_its_map_of_memory(copy):
     """Recorded of 6.1.0-50-686-pae: huge pages of 2 MiB, and 4 MiB more for vmalloc."""
     top = copy("highmem-i386-6.1")

@@ -144,13 +144,13 @@ class Zone:
         return self.buddy.nr_free_pages - self.fresh.owed
 
     def page_state(self, item: Item) -> int:
-        """zone_page_state(), and the zone's NUMA events."""
+        """zone_page_state(), never below 0, and the zone's NUMA events."""
         if item is Item.NR_FREE_PAGES:
             return self.free_pages
         if item is Item.NR_FREE_PAGES_BLOCKS:
             return self.free_area.nr_free_pages_blocks
         counts = self.numa if item.scope is Scope.NUMA else self.stat
-        return int(counts[COLUMN[item]])
+        return max(int(counts[COLUMN[item]]), 0)
 
     def mod_state(self, item: Item, delta: int) -> None:
         (self.numa if item.scope is Scope.NUMA else self.stat)[COLUMN[item]] += delta
@@ -187,10 +187,14 @@ class Node:
         return sum(z.free_pages for z in self.zones)
 
     def page_state(self, item: Item) -> int:
-        """node_page_state(); a zone or NUMA item is summed over the zones."""
+        """node_page_state(); a zone or NUMA item is summed over the zones.
+
+        Never below 0: of a capture, what a node counts and what its zones count are off by what the CPUs had
+        not handed in.
+        """
         item = item.stored
         if item.scope is Scope.NODE:
-            return int(self.stat[COLUMN[item]])
+            return max(int(self.stat[COLUMN[item]]), 0)
         return sum(z.page_state(item) for z in self.zones)
 
     def mod_state(self, item: Item, delta: int) -> None:
