@@ -284,7 +284,7 @@ def test_a_node_without_memory_and_cpus(copy):
 
 
 def test_a_node_that_counts_less_than_its_zones(copy):
-    """What CPUs had not handed in when the file was read; the node's counter goes below 0 as pages are reclaimed."""
+    """CPUs hand counts in late: the node's goes below 0 as pages are reclaimed."""
     top = copy("small-6.1", 35)
     edit(top, "proc/zoneinfo", r"^      nr_inactive_anon \d+$", "      nr_inactive_anon 3")
     edit(top, "proc/zoneinfo", r"^      nr_active_anon \d+$", "      nr_active_anon 3")
