@@ -378,3 +378,17 @@ def test_direct_reclaim_frees_what_is_wanted_from_all_nodes_together():
     assert 10_000 <= freed < 10_500
     assert all(node.free_pages - free > 4_000 for node, free in zip(machine.nodes, before, strict=True))
     check(machine)
+
+
+@pytest.mark.parametrize(
+    ("headroom", "wakes"), [(kswapd.NEXT_PAGES - 100, True), (kswapd.NEXT_PAGES + 100, False)]
+)
+def test_a_new_watermark_just_below_what_is_free_wakes_kswapd_all_the_same(headroom, wakes):
+    """Recorded of 7.2 with 768 MiB: ZONE_DMA was 313 pages above `low`, which the next program took."""
+    machine = one_node()
+    machine.read_files(NODE_PAGES // 2)
+    zone = normal(machine)
+    machine.set_sysctl("min_free_kbytes", (zone.free_pages - headroom) * 4 * 4 // 5)
+    assert zone.watermark.low == pytest.approx(zone.free_pages - headroom, abs=2) or wakes
+    assert (machine.event(Item.PAGEOUTRUN) > 0) == wakes
+    assert (zone.free_pages > zone.watermark.high) == wakes

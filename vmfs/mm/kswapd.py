@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 MOST_RUNS = 16
 MOST_ROUNDS = 64  # of compact_gap(), so that much memory does not take long
 REST, LRU_GEN_REST, IN_CACHE = 2, 3, 8  # parts of a round, see finish_rounds()
+NEXT_PAGES = 512  # what a program that starts takes
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
 
@@ -170,10 +171,10 @@ def _is_awake(machine: Machine, node: Node) -> bool:
     return awake and node.kswapd_failures < MAX_RECLAIM_RETRIES
 
 
-def wakeup_all_kswapds(machine: Machine) -> None:
-    """What the next allocations would do after watermarks have moved."""
+def wakeup_all_kswapds(machine: Machine, pages: int = NEXT_PAGES) -> None:
+    """What the next allocations, of so many pages, would do after watermarks have moved."""
     for highest in _highest_zones(machine):
-        for node in _behind(machine, highest):
+        for node in _behind(machine, highest, pages):
             wakeup_kswapd(machine, node, highest)
 
 
@@ -184,14 +185,15 @@ def _highest_zones(machine: Machine) -> list[int]:
     return [users, kernel] if beyond else [users]
 
 
-def _behind(machine: Machine, highest: int) -> list[Node]:
+def _behind(machine: Machine, highest: int, pages: int = 0) -> list[Node]:
     """Nodes whose kswapd has work up to zone `highest`, and has not given up.
 
-    None, while an allocation finds one zone above its low watermark, on whatever node: only one
-    that fails everywhere wakes them.
+    None, while allocations of so many pages find zones above their low watermarks, on whatever node: only
+    one that fails everywhere wakes them.
     """
     zones = [zone for _, zone in machine.zones() if zone.managed_pages and zone.index <= highest]
-    if any(z.free_pages > wmark.low_wmark_pages(z) + z.lowmem_reserve[highest] for z in zones):
+    room = (z.free_pages - wmark.low_wmark_pages(z) - z.lowmem_reserve[highest] for z in zones)
+    if sum(max(each, 0) for each in room) > pages:
         return []
     nodes = (node for node in machine.nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES)
     return [node for node in nodes if not pgdat_balanced(node, highest)]
@@ -205,5 +207,5 @@ def kswapd_is_behind(machine: Machine) -> bool:
 def recheck(machine: Machine) -> None:
     """kswapd(), awake without anybody's call."""
     if not psi.kswapd_lags(machine):
-        wakeup_all_kswapds(machine)
+        wakeup_all_kswapds(machine, 0)
     machine.touch()
