@@ -25,6 +25,7 @@ from vmfs.tree import Tree
 MACHINES = sorted(path.stem for path in (Path(__file__).parent / "machines").glob("*.toml"))
 OTHER_USERS = {
     # Of scripts/record: one program had run where it were hundreds before, so there are fewer inodes.
+    "large-7.2",
     "pair-6.1",
     "trio-5.10",
     "trio-6.1",
