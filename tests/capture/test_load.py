@@ -13,6 +13,7 @@ from tests import recordings
 from vmfs import capture, control
 from vmfs.kernel import Feature
 from vmfs.mm.check import check
+from vmfs.mm.pcp import HUGE
 from vmfs.tree import Tree
 
 WHOLE = ("meminfo", "zoneinfo", "buddyinfo", "pagetypeinfo", "slabinfo", "vmstat", "swaps", "stat", "cpuinfo")
@@ -281,6 +282,43 @@ def test_a_node_without_memory_and_cpus(copy):
     tree, _ = load(top)
     assert tree.read("/proc/zoneinfo").endswith(empty)
     assert tree.read("/sys/devices/system/node/has_memory") == "0-2\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"), [("small-6.1", (407, 407)), ("pair-6.1", (907, 913)), ("trio-6.1", (908, 911))]
+)
+def test_huge_pages_on_the_lists_of_the_cpu_that_captured_can_be_had(copy, name, kernel):
+    """Asked for more than there are, after drop_caches has left nothing that reclaim could free."""
+    tree, _ = load(copy(name, -1))
+    for bits in ("1", "2"):
+        tree.write("/proc/sys/vm/drop_caches", bits)
+    tree.write("/proc/sys/vm/nr_hugepages", "100000")
+    got = int(tree.read("/proc/sys/vm/nr_hugepages"))
+    assert kernel[0] * 0.99 <= got <= kernel[1] * 1.01
+
+
+def test_who_captured_goes_on_where_it_ran(copy):
+    top = copy("small-6.1", -1)
+    assert load(top)[0].machine.captured_on == 1
+    assert [huge_on_list(top, cpu) for cpu in (0, 1)] == [6068 // 512 * 512, 1598 // 512 * 512]
+    edit(top, "proc/self/stat", r"\(cat\)", "(a) b (c)")
+    assert load(top)[0].machine.captured_on == 1
+    edit(top, "proc/self/stat", r" 17 1 ", " 17 99 ")  # a CPU that is not there
+    assert load(top)[0].machine.captured_on is None
+    for text in ("", "nonsense", "1 (cat) R 1 2 3"):
+        (top / "proc/self/stat").write_text(text)
+        assert load(top)[0].machine.captured_on is None
+
+
+def test_lists_of_a_machine_that_never_freed_a_huge_page_hold_small_ones(copy):
+    top = copy("small-6.1", -1)
+    edit(top, "proc/vmstat", r"^htlb_buddy_alloc_success \d+$", "htlb_buddy_alloc_success 0")
+    assert [huge_on_list(top, cpu) for cpu in (0, 1)] == [0, 0]
+
+
+def huge_on_list(top: Path, cpu: int) -> int:
+    tree, _ = load(top)
+    return sum(zone.pageset.held(cpu, HUGE) for _, zone in tree.machine.zones())
 
 
 def test_a_node_that_counts_less_than_its_zones(copy):

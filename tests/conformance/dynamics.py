@@ -18,6 +18,8 @@ from tests import recordings
 from tests.conformance import machine
 from tests.conformance.agreement import Agreement
 from vmfs import control
+from vmfs.capture.parse_stat import parse_processor
+from vmfs.capture.text import Text
 from vmfs.tree import Tree
 
 SMALL_FILES = "40M files=10000 name=small"
@@ -139,6 +141,7 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
     kernel_before, ours_before = _counts(_captured(start)), _counts(chain.tree.read)
     for before, step in pairwise([start, *steps]):
         rose = _rose(before, step)
+        chain.tree.machine.captured_on = _processor(step)
         try:
             chain.ends_at = 0 if rose["oom_kill"] else rose["pgfault"]
             for action in recordings.actions(step):
@@ -167,6 +170,11 @@ def _rose(before: Path, step: Path) -> dict[str, int]:
 
 def _events(read: Callable[[str], str]) -> dict[str, int]:
     return {name: int(value) for name, value in map(str.split, read("/proc/vmstat").splitlines())}
+
+
+def _processor(step: Path) -> int | None:
+    """Where the recorder ran: on the lists of that CPU lies what it freed."""
+    return parse_processor(Text.of("proc/self/stat", (step / "proc/self/stat").read_bytes()))
 
 
 def _swap_name(recording: Path) -> str:

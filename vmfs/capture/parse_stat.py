@@ -7,6 +7,7 @@ from typing import Any
 
 from vmfs.capture.text import Text
 
+_PROCESS = re.compile(r"\) \S(?: -?\d+){35} (\d{1,5})(?: \d+)*\Z")
 _UPTIME = re.compile(r"(\d{1,12})\.(\d\d) (\d{1,15})\.(\d\d)")
 _LOADAVG = re.compile(r"(\d{1,9}\.\d\d) (\d{1,9}\.\d\d) (\d{1,9}\.\d\d) (\d{1,9})/(\d{1,9}) (\d{1,9})")
 _PRESSURE = re.compile(
@@ -32,6 +33,12 @@ def parse_uptime(text: Text) -> tuple[int, int]:
         raise text.error(1, "expected 'SECONDS.CC SECONDS.CC'")
     up, up_cs, idle, idle_cs = (int(word) for word in found.groups())
     return up * 100 + up_cs, idle * 100 + idle_cs
+
+
+def parse_processor(text: Text) -> int | None:
+    """Of /proc/PID/stat the CPU it ran on last, field 39; None where the file is not such a line."""
+    found = _PROCESS.search("\n".join(text.lines))  # the name in field 2 may hold anything
+    return int(found[1]) if found else None
 
 
 def parse_loadavg(text: Text) -> dict[str, Any]:

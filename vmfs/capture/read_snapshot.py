@@ -15,7 +15,7 @@ from vmfs.capture.parse_buddyinfo import ZoneKey, parse_buddyinfo
 from vmfs.capture.parse_meminfo import parse_meminfo
 from vmfs.capture.parse_pagetypeinfo import parse_pagetypeinfo
 from vmfs.capture.parse_slabinfo import parse_slabinfo
-from vmfs.capture.parse_stat import parse_loadavg, parse_pressure, parse_stat, parse_uptime
+from vmfs.capture.parse_stat import parse_loadavg, parse_pressure, parse_processor, parse_stat, parse_uptime
 from vmfs.capture.parse_swaps import parse_swaps
 from vmfs.capture.parse_vmstat import parse_numastat, parse_vmstat
 from vmfs.capture.parse_zoneinfo import ZoneText, parse_zoneinfo
@@ -31,6 +31,7 @@ from vmfs.mm.snapshot import NodeState, Snapshot, SwapState
 
 _KBYTES_SHIFT = PAGE_SHIFT - 10
 _DIRECT_MAP = "DirectMap"
+_HUGE_PAGE_EVENTS = ("htlb_buddy_alloc_success", "thp_fault_alloc", "thp_collapse_alloc")
 _RESOURCES = ("cpu", "io", "memory")
 _RATIOS = "lowmem_reserve_ratio"
 _SET_UP_BY = (
@@ -55,15 +56,21 @@ def _read_files(capture: Capture) -> _Files:
     meminfo = capture.need("proc/meminfo", parse_meminfo, "proc/zoneinfo tells of memory") or {}
     if not zones and not meminfo:
         raise CaptureError(capture.source.name, 0, "not a capture: neither proc/zoneinfo nor proc/meminfo")
-    return _Files(
-        ZoneFiles(
-            zones,
-            capture.need("proc/buddyinfo", parse_buddyinfo, "free memory is taken to be in large blocks"),
-            capture.need("proc/pagetypeinfo", parse_pagetypeinfo, "free memory is taken to be movable"),
-        ),
-        meminfo,
-        capture.need("proc/vmstat", parse_vmstat, "the events of a machine after boot are counted") or {},
+    vmstat = capture.need("proc/vmstat", parse_vmstat, "the events of a machine after boot are counted") or {}
+    files = ZoneFiles(
+        zones,
+        capture.need("proc/buddyinfo", parse_buddyinfo, "free memory is taken to be in large blocks"),
+        capture.need("proc/pagetypeinfo", parse_pagetypeinfo, "free memory is taken to be movable"),
+        _huge_pages_freed(vmstat, meminfo),
     )
+    return _Files(files, meminfo, vmstat)
+
+
+def _huge_pages_freed(vmstat: dict[str, int], meminfo: dict[str, int]) -> int:
+    """Those that were allocated, less those that are still there."""
+    allocated = sum(vmstat.get(event, 0) for event in _HUGE_PAGE_EVENTS)
+    there = meminfo.get("HugePages_Total", 0) + vmstat.get("nr_anon_transparent_hugepages", 0)
+    return max(allocated - there, 0)
 
 
 def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:
@@ -234,6 +241,8 @@ def _moments(capture: Capture, snapshot: Snapshot, files: _Files) -> None:
         snapshot.uptime_centisecs, snapshot.idle_centisecs = uptime
     if rows := capture.need("proc/stat", parse_stat, "the CPUs have been idle since boot"):
         snapshot.stat = dict(rows)
+    cpu = capture.parse("proc/self/stat", parse_processor)
+    snapshot.cpu = cpu if cpu in snapshot.hardware.online_cpus else None
     snapshot.stat |= capture.parse("proc/loadavg", parse_loadavg) or {}
     pressure = {name: capture.parse(f"proc/pressure/{name}", parse_pressure) for name in _RESOURCES}
     snapshot.stat["pressure"] = {name: rows for name, rows in pressure.items() if rows}

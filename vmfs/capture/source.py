@@ -20,6 +20,7 @@ from vmfs.capture.text import CaptureError, Text
 
 KEPT = (
     "proc/pressure",
+    "proc/self",
     "proc/sys/vm",
     "proc/sys/kernel",
     "proc/sys/fs",

@@ -22,11 +22,12 @@ FreeLists = dict[MigrateType, list[int]]
 
 @dataclass(frozen=True, slots=True)
 class ZoneFiles:
-    """What the three files say; None for one that is missing."""
+    """What the three files say; None for one that is missing. `huge_pages_freed`, so far, by vmstat."""
 
     zones: list[ZoneText]
     buddy: dict[ZoneKey, list[int]] | None
     types: PageTypes | None
+    huge_pages_freed: int = 0
 
 
 def zone_states(kernel: Kernel, files: ZoneFiles, nid: int) -> list[ZoneState]:
@@ -53,6 +54,7 @@ def _state(kernel: Kernel, files: ZoneFiles, zone: ZoneText) -> ZoneState:
         free=_free_lists(files, zone),
         pageblocks=_pageblocks(kernel, files, zone),
         pcp_count={cpu: pageset["count"] for cpu, pageset in cpus.items() if pageset["count"]},
+        pcp_huge=_huge_on_lists(kernel, files, zone),
         pcp_high={cpu: pageset["high"] for cpu, pageset in cpus.items()} if tuned else {},
         watermark=(pages["min"], pages["low"], pages["high"]),
         lowmem_reserve=tuple(zone.protection),
@@ -61,6 +63,17 @@ def _state(kernel: Kernel, files: ZoneFiles, zone: ZoneText) -> ZoneState:
         stat={name: n for name, n in zone.stat.items() if name in counted[Scope.ZONE]},
         numa={name: n for name, n in zone.stat.items() if name in counted[Scope.NUMA]},
     )
+
+
+def _huge_on_lists(kernel: Kernel, files: ZoneFiles, zone: ZoneText) -> dict[int, int]:
+    """Huge pages that were given back are on the lists first; a count does not tell them from small ones.
+
+    So as many are taken to be there as fit into it, as recorded machines have them.
+    """
+    if not kernel.has(Feature.PCP_HUGE_PAGES):
+        return {}
+    fit = {cpu: pageset["count"] >> kernel.hpage_pmd_order for cpu, pageset in zone.pagesets.items()}
+    return {cpu: min(count, files.huge_pages_freed) for cpu, count in fit.items() if count}
 
 
 def _pageset(kernel: Kernel, zone: ZoneText) -> tuple[int, int, int] | None:

@@ -14,7 +14,7 @@ from vmfs.mm.hugetlb import Hstate
 from vmfs.mm.layout import LayoutError, lay_out, reserved_first
 from vmfs.mm.lru import HUGE_ORDER, Batch, Lru, LruVec, Use, split
 from vmfs.mm.mmzone import MigrateType, Node, Zone
-from vmfs.mm.pcp import PerCpuPages
+from vmfs.mm.pcp import HUGE, PerCpuPages
 from vmfs.mm.slab import KmemCache
 from vmfs.mm.snapshot import HugePageState, NodeState, SlabState, Snapshot, ZoneState
 from vmfs.mm.swapfile import SwapArea
@@ -63,7 +63,6 @@ class _Zones:
         """For the per-cpu lists, from what LRU pages leave: of other page blocks, and of movable ones.
 
         The kernel's own pages are in the other blocks first; what is too much for them is on the lists.
-        Huge pages among these are not told from small ones.
         """
         used = self.used[zone]
         pieces = used.chopped(1 << zone.buddy.pageblock_order)
@@ -74,6 +73,15 @@ class _Zones:
         self.used[zone] = used.minus(Extents.concat([typed, movable]).coalesced())
         self._check(zone, typed.pages + movable.pages, pages)
         return typed, movable
+
+    def whole_blocks(self, zone: Zone, order: int, count: int) -> Extents:
+        """Up to so many movable page blocks that are in use as a whole, from the top."""
+        _, blocks = self.used[zone].aligned(order)
+        blocks = blocks.chopped(1 << order)
+        blocks = blocks.select(zone.buddy.types_of(blocks.start) == MigrateType.MOVABLE)
+        _, top = blocks.take(max(blocks.pages - (count << order), 0))
+        self.used[zone] = self.used[zone].minus(top.coalesced())
+        return top
 
     def spread(self, pages: int) -> list[tuple[Zone, Extents]]:
         """From the node's zones, highest first, as the zonelist goes."""
@@ -181,9 +189,18 @@ def _own_zone_pages(zones: _Zones, node: Node, zone: Zone, state: ZoneState) -> 
     if not zone.populated:
         return
     _fill_lru(zones, node, zone)
-    left = sum(state.pcp_count.values())
+    counts = dict(state.pcp_count)
+    for cpu, huge in state.pcp_huge.items():
+        blocks = zones.whole_blocks(zone, zone.buddy.pageblock_order, huge)
+        zone.pageset.put(cpu, blocks, HUGE)
+        counts[cpu] -= blocks.pages
+    _fill_small_lists(zones, zone, counts)
+
+
+def _fill_small_lists(zones: _Zones, zone: Zone, counts: dict[int, int]) -> None:
+    left = sum(counts.values())
     typed, movable = zones.listed(zone, left)
-    for cpu, pages in state.pcp_count.items():
+    for cpu, pages in counts.items():
         share = typed.pages * pages // max(left, 1)
         mine, typed = typed.take(share)
         more, movable = movable.take(pages - share)

@@ -54,6 +54,7 @@ class MachineState:
         for microsecs, level, text in snapshot.log:
             self.log.emit(level, text, microsecs)
         self.current: Current = INIT
+        self.captured_on = snapshot.cpu
         self.panicked = ""  # why the machine stands still
         self._settings(snapshot)
         self._counts(snapshot)
@@ -131,9 +132,13 @@ class MachineState:
         return self.node(a).distances[[node.nid for node in self.nodes].index(b)]
 
     def cpu_of(self, nid: int) -> int:
-        """The CPU of whoever acts; else the one on which the node's work is done: its first, or the first."""
-        if self.current.cpu is not None:
-            return self.current.cpu
+        """The CPU of whoever acts; else the one on which the node's work is done: its first, or the first.
+
+        Who captured a machine is taken to go on where it ran.
+        """
+        for cpu in (self.current.cpu, self.captured_on):
+            if cpu is not None:
+                return cpu
         return (self.node(nid).cpus or self.hardware.online_cpus)[0]
 
     @property

@@ -33,6 +33,7 @@ class ZoneState:
     free: dict[MigrateType, list[int]] = field(default_factory=no_blocks)
     pageblocks: dict[MigrateType, int] = field(default_factory=dict)
     pcp_count: dict[int, int] = field(default_factory=dict)  # cpu -> pages on its lists
+    pcp_huge: dict[int, int] = field(default_factory=dict)  # cpu -> huge pages among them
     pcp_high: dict[int, int] = field(default_factory=dict)  # cpu -> auto-tuned high (6.12, 7.2)
     # What the kernel keeps from its last set-up; None: computed from `managed`.
     watermark: tuple[int, int, int] | None = None  # min, low, high as printed
@@ -136,5 +137,6 @@ class Snapshot:
     nr_memmap: tuple[int, int] = (0, 0)  # nr_memmap_pages, nr_memmap_boot_pages
     uptime_centisecs: int = 0
     idle_centisecs: int = 0
+    cpu: int | None = None  # where who captured the machine ran
     stat: dict[str, Any] = field(default_factory=dict)  # /proc/stat, loadavg as parsed; see mm/cpu.py
     log: list[tuple[int, int, str]] = field(default_factory=list)  # microseconds, level, text
