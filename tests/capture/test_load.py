@@ -305,7 +305,7 @@ def test_who_captured_goes_on_where_it_ran(copy):
     assert load(top)[0].machine.captured_on == 1
     edit(top, "proc/self/stat", r" 17 1 ", " 17 99 ")  # a CPU that is not there
     assert load(top)[0].machine.captured_on is None
-    for text in ("", "nonsense", "1 (cat) R 1 2 3"):
+    for text in ("", "nonsense\n", "1 (cat) R 1 2 3\n"):
         (top / "proc/self/stat").write_text(text)
         assert load(top)[0].machine.captured_on is None
 
