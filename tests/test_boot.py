@@ -281,6 +281,15 @@ def test_reserves_are_computed_from_what_was_free(pair):
     assert snapshot.sysctl["user_reserve_kbytes"] == pytest.approx(recorded["user_reserve_kbytes"], rel=0.002)
 
 
+@pytest.mark.parametrize(
+    ("release", "recorded"), [((6, 1), 62081), ((6, 12), 62166), ((7, 2), 61942)], ids=["6.1", "6.12", "7.2"]
+)
+def test_the_users_reserve_of_many_cpus_on_little_memory(release, recorded):
+    """16 CPUs, 2 GiB: what each has on its lists by then is less than on a machine of two."""
+    flat = spec.Spec("flat", Kernel.of(release), (spec.NodeSpec(2 << 30, tuple(range(16))),))
+    assert boot(flat).sysctl["user_reserve_kbytes"] == pytest.approx(recorded, rel=0.004)
+
+
 def test_pages_are_accounted_for(pair):
     """Counters of zones and nodes agree with each other and stay within what is not free."""
     snapshot, _ = pair

@@ -18,6 +18,7 @@ POOL_SHIFT = 13  # an atomic DMA pool has 128 KiB a GiB
 POOL_PAGES_MIN = 32
 POOLS = 3  # GFP_KERNEL, GFP_DMA, GFP_DMA32
 REMOTE_CPUS_SEEN = 8
+EARLY_CPUS = 6  # the lists of more together hold no more: each is shorter
 ROOMY = 1 << 15  # pages: a node of 128 MiB takes a full share
 PCP_LITTLE, PCP_FULL = 0.02, 0.75
 PCP_HERE, PCP_ELSEWHERE = 0.45, 0.2  # where it boots, and on other nodes
@@ -70,7 +71,7 @@ def usage(spec: Spec, build: Build, caches: list[SlabState], low_pages: int, man
         vmalloc=vmalloc + (0 if linear else early + tables) + _swap_maps(spec),
         percpu_late=build.percpu_more * spec.nr_possible_cpus,
         other=build.other.at(cpus, nodes) + (tables if linear else 0),
-        early=build.early_users.at(cpus, nodes) + POOLS * pool + (0 if linear else early),
+        early=build.early_users.at(min(cpus, EARLY_CPUS), nodes) + POOLS * pool + (0 if linear else early),
         pool=pool,
     )
 
