@@ -29,6 +29,7 @@ TREES = (
     "sys/kernel/mm",
 )
 SINGLE = (
+    "proc/self/stat",  # tells the CPU, on whose lists free pages are
     *(f"sys/devices/system/cpu/{name}" for name in ("online", "possible", "present")),
     *(f"sys/devices/system/memory/{name}" for name in ("auto_online_blocks", "block_size_bytes")),
 )
