@@ -75,4 +75,4 @@ def _row(head: str, cells: tuple[str, ...] | list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(prog_name="scripts/conformance"))
