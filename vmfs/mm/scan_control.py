@@ -49,7 +49,7 @@ class Reclaim:
     """One shrink_node(): of which node and zones, and how far it has come, in pages.
 
     `rounds` is how often the lists that it scans were looked at as a whole. It ends when `nr_to_scan`
-    pages were looked at (lru_gen). `ahead` was freed for the waker, who takes it at the same time.
+    pages were looked at (lru_gen). `ahead` is what the waker takes at the same time.
     """
 
     machine: Machine

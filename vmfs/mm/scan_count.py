@@ -82,6 +82,7 @@ def _file_is_tiny(reclaim: Reclaim, priority: int, deactivate: dict[bool, bool])
     high = sum(wmark.high_wmark_pages(zone) for zone in node.zones if zone.managed_pages)
     anon = node.page_state(Item.NR_INACTIVE_ANON)
     least = sum(wmark.min_wmark_pages(zone) for zone in node.zones if zone.managed_pages)
+    # Who woke kswapd does not wait for it: meanwhile free memory falls, though not below `min`.
     free = max(node.free_pages - reclaim.ahead, min(node.free_pages, least))
     return file + free <= high and not deactivate[False] and bool(anon >> priority)
 
