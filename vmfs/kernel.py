@@ -95,6 +95,12 @@ class Feature(Enum):
     LRU_GEN_RESTORES_WORKINGSET = ((7, 2), None, None)
     # Compaction has scanned all pages of a free block that it skips; before, one.
     COMPACT_COUNTS_FREE_PAGES = ((6, 12), None, None)
+    # kcompactd, of its own accord: a new compaction_proactiveness is acted on at once,
+    PROACTIVE_COMPACTION_TRIGGERED = ((6, 1), None, None)
+    # what is scanned counts as the daemon's,
+    PROACTIVE_COMPACTION_COUNTED = ((6, 12), None, None)
+    # and fragmentation may be brought down to nothing; before, to 5 per cent.
+    PROACTIVE_COMPACTION_UNCAPPED = ((7, 2), None, None)
     # lru_gen: what drop_caches cannot drop is counted as deactivated.
     LRU_GEN_COUNTS_DEACTIVATED = ((7, 2), None, None)
     # lru_gen: a round scans a part of what there was when it began; before, of what is left.

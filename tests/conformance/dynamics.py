@@ -148,6 +148,7 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
                 _act(chain, action)
             if step.name.startswith(PRESSURE) and _input(rose) >= ONE_BIG_FILE_PAGES:
                 chain.read_one_big()
+            chain.tree.machine.tick(_uptime(step) - _uptime(before))
         except OSError as error:
             agreement.judge(step.name, "actions", "done", error.strerror, agree=False)
             return
@@ -175,6 +176,11 @@ def _events(read: Callable[[str], str]) -> dict[str, int]:
 def _processor(step: Path) -> int | None:
     """Where the recorder ran: on the lists of that CPU lies what it freed."""
     return parse_processor(Text.of("proc/self/stat", (step / "proc/self/stat").read_bytes()))
+
+
+def _uptime(step: Path) -> float:
+    """Seconds: when the recorder came by that file. What kernel threads do with the time, they do here."""
+    return float((step / "proc/uptime").read_text().split()[0])
 
 
 def _swap_name(recording: Path) -> str:

@@ -14,7 +14,7 @@ from vmfs.kernel import Feature
 from vmfs.mm import pcp_free, psi, wmark
 from vmfs.mm.extents import Extents, distinct
 from vmfs.mm.lru import Batch, Lru
-from vmfs.mm.mmzone import MigrateType, Zone
+from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 COSTLY_ORDER = 3  # PAGE_ALLOC_COSTLY_ORDER
 
 
-def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
+def compact_zone(machine: Machine, zone: Zone, *, whole: bool, score: int | None = None) -> int:
     """Returns the pages moved. `whole` is what the administrator asks for: every page block.
+
+    kcompactd of its own accord ends where the zone's fragmentation is down to `score`.
 
     Otherwise, on behalf of an allocation, page blocks that are not of the movable type are left
     alone (suitable_migration_source(), suitable_migration_target()), blocks are looked through that have
@@ -37,8 +39,13 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool) -> int:
         movable, targets = _only_movable_blocks(zone, movable), _only_movable_blocks(zone, targets)
     order = zone.free_area.pageblock_order
     source, target = _meet(movable, targets, order)
+    if score is None:
+        end = int(target.start.min()) if target.pages else zone.end_pfn
+    else:
+        source, end = _until_score(machine, zone, source, score)
+        target = target.take(target.pages - source.pages)[1]
     looked_at = Extents.concat([movable, targets])
-    scanned = _scanned_to(machine, zone, target) if whole else _blocks_of(looked_at, order)
+    scanned = _scanned_to(machine, zone, end) if whole else _blocks_of(looked_at, order)
     _count(machine, scanned, _blocks_of(target, order), source.pages)
     if source.pages:
         zone.free_area.isolate(target)
@@ -78,16 +85,55 @@ def _meet(movable: Extents, targets: Extents, order: int) -> tuple[Extents, Exte
     return source.coalesced(), above.coalesced()
 
 
-def _scanned_to(machine: Machine, zone: Zone, target: Extents) -> int:
-    """isolate_migratepages_block() over all blocks up to those that pages were moved to.
+def _until_score(machine: Machine, zone: Zone, source: Extents, score: int) -> tuple[Extents, int]:
+    """As much of `source` as it takes until the zone's fragmentation is down to `score`, and where that ends.
+
+    A page block that is emptied, all else of it being free, is one that counts.
+    """
+    order = machine.kernel.hpage_pmd_order
+    if extfrag_for_order(zone, order) <= score:
+        return Extents.empty(), zone.zone_start_pfn
+    pieces, free = source.chopped(1 << order), zone.free_area.free_extents().chopped(1 << order)
+    blocks, of_piece = np.unique(pieces.start >> order, return_inverse=True)
+    if not len(blocks):
+        return source, zone.end_pfn
+    pages = np.bincount(of_piece, pieces.length, len(blocks)).astype(np.int64)
+    of_free = np.searchsorted(blocks, free.start >> order)
+    known = (of_free < len(blocks)) & (blocks[np.minimum(of_free, len(blocks) - 1)] == free.start >> order)
+    pages += np.bincount(of_free[known], free.length[known], len(blocks)).astype(np.int64)
+    small = _small_free_pages(zone, order) - (np.cumsum(pages == 1 << order) << order)
+    enough = np.flatnonzero(small * 100 // max(zone.free_pages, 1) <= score)
+    if not len(enough):
+        return source, zone.end_pfn
+    wanted = pieces.select(of_piece <= enough[0])
+    return wanted.coalesced(), int(blocks[enough[0]] + 1) << order
+
+
+def extfrag_for_order(zone: Zone, order: int) -> int:
+    """mm/vmstat.c: per cent of the free pages that are in smaller blocks."""
+    return _small_free_pages(zone, order) * 100 // zone.free_pages if zone.free_pages else 0
+
+
+def _small_free_pages(zone: Zone, order: int) -> int:
+    suitable = sum(zone.free_area.nr_free(o) << o for o in range(order, NR_PAGE_ORDERS))
+    return zone.free_pages - suitable
+
+
+def _scanned_to(machine: Machine, zone: Zone, end: int) -> int:
+    """isolate_migratepages_block() over all blocks up to a frame, but for those of huge pages.
 
     A free block counts with all its pages or as one, by release; holes are taken to be spread evenly.
     """
-    meet = int(target.start.min()) if target.pages else zone.zone_start_pfn + zone.spanned_pages
-    scanned = zone.present_pages
+    scanned = zone.present_pages - _huge_pages(machine, zone)
     if not machine.kernel.has(Feature.COMPACT_COUNTS_FREE_PAGES):
-        scanned += sum(zone.free_area.nr_free(order) for order in range(11)) - zone.free_pages
-    return scanned * (meet - zone.zone_start_pfn) // zone.spanned_pages
+        scanned += sum(zone.free_area.nr_free(order) for order in range(NR_PAGE_ORDERS)) - zone.free_pages
+    return scanned * (end - zone.zone_start_pfn) // zone.spanned_pages
+
+
+def _huge_pages(machine: Machine, zone: Zone) -> int:
+    """pageblock_skip_persistent(), in pages; those of a node are taken to be spread over its zones."""
+    in_node = sum(hstate.nr_huge_pages_node(zone.nid) << hstate.order for hstate in machine.hstates)
+    return in_node * zone.managed_pages // max(machine.node(zone.nid).managed_pages, 1)
 
 
 def _blocks_of(target: Extents, order: int) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from vmfs.mm import compaction
-from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Node, Zone
+from vmfs.kernel import Feature
+from vmfs.mm import compaction, psi
+from vmfs.mm.mmzone import MigrateType, Node, Zone
 from vmfs.mm.vmstat import Item
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ SCANNED = (
     (Item.COMPACT_MIGRATE_SCANNED, Item.COMPACT_DAEMON_MIGRATE_SCANNED),
     (Item.COMPACT_FREE_SCANNED, Item.COMPACT_DAEMON_FREE_SCANNED),
 )
-PROACTIVE_SECONDS = 32  # 1 << COMPACT_MAX_DEFER_SHIFT checks of 500 ms
 COMPACT_MAX_DEFER_SHIFT = 6
+DEFER_SECONDS = 32  # 1 << COMPACT_MAX_DEFER_SHIFT checks of 500 ms
 
 
 def wakeup_kcompactd(machine: Machine, node: Node, order: int, highest_zoneidx: int) -> None:
@@ -54,49 +55,88 @@ def _compaction_deferred(zone: Zone) -> bool:
 
 
 def _compact(machine: Machine, zones: Iterable[Zone], *, whole: bool) -> None:
-    before = [machine.event(scanned) for scanned, _ in SCANNED]
+    before = _scanned(machine)
     for zone in zones:
         compaction.compact_zone(machine, zone, whole=whole)
+    _count_scanned(machine, before)
+
+
+def _scanned(machine: Machine) -> list[int]:
+    return [machine.event(scanned) for scanned, _ in SCANNED]
+
+
+def _count_scanned(machine: Machine, before: list[int]) -> None:
     for (scanned, by_kcompactd), then in zip(SCANNED, before, strict=True):
         machine.count_event(by_kcompactd, machine.event(scanned) - then)
 
 
+# -- proactive compaction ------------------------------------------------------------------------
+
+
 def proactive_due(machine: Machine) -> int | None:
-    """When kcompactd looks at fragmentation next: not while free memory is what it was last time.
+    """When kcompactd looks at fragmentation next: every second, the kernel twice in that time.
 
-    The kernel looks twice a second and, where compaction did not help, every 32 seconds; here it is
-    always the latter.
+    Not while the free memory of a node is what it was after the last look, nor for DEFER_SECONDS after
+    compaction that did not help.
     """
-    if not machine.sysctl.compaction_proactiveness or machine.compacted_at == _free(machine):
+    if not machine.sysctl.compaction_proactiveness:
         return None
-    return (machine.clock.microsecs // 1_000_000 // PROACTIVE_SECONDS + 1) * PROACTIVE_SECONDS
+    next_second = machine.clock.microsecs // 1_000_000 + 1
+    return min((max(next_second, n.compaction_defer_until) for n in machine.nodes if _changed(n)), default=None)
 
 
-def _free(machine: Machine) -> tuple[int, ...]:
-    return tuple([zone.free_pages for node in machine.nodes for zone in node.zones])
+def _changed(node: Node) -> bool:
+    return node.compacted_at != _free(node)
+
+
+def _free(node: Node) -> tuple[int, ...]:
+    return tuple([zone.free_pages for zone in node.zones])
 
 
 def proactive_compact(machine: Machine) -> None:
-    """proactive_compact_node() on the nodes that are too fragmented.
-
-    The kernel stops at the lower mark, 10 per cent below; here the zones are compacted whole.
-    """
-    high = min(max(100 - machine.sysctl.compaction_proactiveness, 5) + 10, 100)
+    """kcompactd(), when it was not woken, on the nodes whose turn it is."""
+    second = machine.clock.microsecs // 1_000_000
     for node in machine.nodes:
-        if fragmentation_score_node(machine, node) > high:
-            _compact(machine, [zone for zone in node.zones if zone.populated], whole=True)
-            machine.touch()
-    machine.compacted_at = _free(machine)
+        if node.compaction_defer_until <= second and _changed(node):
+            _proactive_compact_node(machine, node)
+
+
+def trigger(machine: Machine) -> None:
+    """compaction_proactiveness_sysctl_handler(): a new value is acted on at once."""
+    if machine.sysctl.compaction_proactiveness:
+        for node in machine.nodes:
+            _proactive_compact_node(machine, node)
+
+
+def _proactive_compact_node(machine: Machine, node: Node) -> None:
+    """should_proactive_compact_node(), compact_node(): not beside kswapd; the next look is put off in vain."""
+    score = fragmentation_score_node(machine, node)
+    if score > fragmentation_score_wmark(machine, low=False) and not psi.kswapd_lags(machine):
+        before = _scanned(machine)
+        low = fragmentation_score_wmark(machine, low=True)
+        for zone in node.zones:
+            if zone.populated:
+                compaction.compact_zone(machine, zone, whole=True, score=low)
+        if machine.kernel.has(Feature.PROACTIVE_COMPACTION_COUNTED):
+            _count_scanned(machine, before)
+        helped = fragmentation_score_node(machine, node) < score
+        node.compaction_defer_until = machine.clock.microsecs // 1_000_000 + (0 if helped else DEFER_SECONDS)
+        machine.touch()
+    node.compacted_at = _free(node)
+
+
+def fragmentation_score_wmark(machine: Machine, *, low: bool) -> int:
+    """The score above which kcompactd begins, or `low`, at which it ends."""
+    mark, leeway = 100 - machine.sysctl.compaction_proactiveness, 10
+    if machine.kernel.has(Feature.PROACTIVE_COMPACTION_UNCAPPED):
+        leeway = min(leeway, mark // 2)
+    else:
+        mark = max(mark, 5)
+    return mark if low else min(mark + leeway, 100)
 
 
 def fragmentation_score_node(machine: Machine, node: Node) -> int:
     """Per cent of the node's free memory that is not in huge pages, the zones weighed by their size."""
     order = machine.kernel.hpage_pmd_order
     present = node.present_pages + 1
-    return sum(z.present_pages * extfrag_for_order(z, order) // present for z in node.zones if z.populated)
-
-
-def extfrag_for_order(zone: Zone, order: int) -> int:
-    """mm/vmstat.c: per cent of the free pages that are in smaller blocks."""
-    suitable = sum(zone.free_area.nr_free(o) << o for o in range(order, NR_PAGE_ORDERS))
-    return (zone.free_pages - suitable) * 100 // zone.free_pages if zone.free_pages else 0
+    return sum(z.present_pages * compaction.extfrag_for_order(z, order) // present for z in node.zones if z.populated)

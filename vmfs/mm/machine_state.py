@@ -77,7 +77,6 @@ class MachineState:
         self._events = np.zeros(columns(Scope.EVENT), np.int64)
         build.fill_counts(self._events, Scope.EVENT, snapshot.events)
         self.flushed_centisecs: int | None = None  # when the flusher ran last, while it has work
-        self.compacted_at: tuple[int, ...] = ()  # what was free when kcompactd had done its work
         self.buffers = snapshot.buffers
         self.swapcache = snapshot.swapcache
         self.committed_as = snapshot.committed_as

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vmfs.kernel import Feature
-from vmfs.mm import kswapd, pageset, wmark
+from vmfs.mm import kcompactd, kswapd, pageset, wmark
 from vmfs.mm.huge_memory import ThpSize, TransparentHugePages
 from vmfs.mm.lru_gen import LruGen, capabilities
 from vmfs.mm.mempolicy import InterleaveWeight
@@ -103,6 +103,11 @@ def _compact_memory(machine: Machine, _before: int) -> None:
         machine.compact_memory()
 
 
+def _compaction_proactiveness(machine: Machine, _before: int) -> None:
+    if machine.kernel.has(Feature.PROACTIVE_COMPACTION_TRIGGERED):
+        kcompactd.trigger(machine)
+
+
 def _numa_stat(machine: Machine, before: int) -> None:
     """sysctl_vm_numa_stat_handler(): switching off clears the counters."""
     if before == machine.sysctl.numa_stat:
@@ -148,6 +153,7 @@ def _interleave_weight(machine: Machine, _before: int) -> None:
 
 AFTER_STORE: dict[tuple[type, str], After] = {
     (Sysctl, "compact_memory"): _compact_memory,
+    (Sysctl, "compaction_proactiveness"): _compaction_proactiveness,
     (Sysctl, "dirty_background_bytes"): _dirty_background_bytes,
     (Sysctl, "dirty_background_ratio"): _dirty_background_ratio,
     (Sysctl, "dirty_bytes"): _dirty_bytes,
