@@ -105,6 +105,8 @@ class Feature(Enum):
     LRU_GEN_COUNTS_DEACTIVATED = ((7, 2), None, None)
     # lru_gen: a round scans a part of what there was when it began; before, of what is left.
     LRU_GEN_BUDGET_AT_START = ((7, 2), None, None)
+    # lru_gen: what is faulted in starts below the youngest, where the first walk over page tables puts it.
+    LRU_GEN_WALK_PROMOTES_FAULTED = ((7, 2), None, None)
     # lru_gen: a generation begins by how many pages the youngest and the oldest have.
     LRU_GEN_AGES_BY_SIZE = (None, (6, 12), None)
     # lru_gen: who may not unmap or not write does not scan at all.

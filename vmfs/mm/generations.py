@@ -14,11 +14,13 @@ class Generations:
     """Those of a node: the youngest has age 0, the oldest age 3.
 
     Anonymous pages of ages 0 and 1 are active, of the latter there are `older_anon`. Pages of files start at
-    2. When a generation began last, so many anonymous pages and files grew 3: `oldest`.
+    2. When a generation began last, so many anonymous pages and files grew 3: `oldest`. Of the inactive ones
+    the last `promoted` are on the list of a generation they are no longer in.
     """
 
     max_seq: int = 0  # how many generations have begun
     older_anon: int = 0
+    promoted: int = 0
     oldest: tuple[int, int] = (0, 0)
     tiers: Tiers = field(default_factory=Tiers)
 

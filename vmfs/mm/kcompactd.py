@@ -76,28 +76,29 @@ def _count_scanned(machine: Machine, before: list[int]) -> None:
 def proactive_due(machine: Machine) -> int | None:
     """When kcompactd looks at fragmentation next: every second, the kernel twice in that time.
 
-    Not while the free memory of a node is what it was after the last look, nor for DEFER_SECONDS after
+    Not while the free memory of a node and the marks are what they were after the last look, nor for DEFER_SECONDS after
     compaction that did not help.
     """
     if not machine.sysctl.compaction_proactiveness:
         return None
     next_second = machine.clock.microsecs // 1_000_000 + 1
-    return min((max(next_second, n.compaction_defer_until) for n in machine.nodes if _changed(n)), default=None)
+    return min((max(next_second, n.compaction_defer_until) for n in machine.nodes if _is_new(machine, n)), default=None)
 
 
-def _changed(node: Node) -> bool:
-    return node.compacted_at != _free(node)
+def _is_new(machine: Machine, node: Node) -> bool:
+    return node.compacted_at != _situation(machine, node)
 
 
-def _free(node: Node) -> tuple[int, ...]:
-    return tuple([zone.free_pages for zone in node.zones])
+def _situation(machine: Machine, node: Node) -> tuple[int, ...]:
+    """What a look depends on, as nearly as is told without one."""
+    return machine.sysctl.compaction_proactiveness, *[zone.free_pages for zone in node.zones]
 
 
 def proactive_compact(machine: Machine) -> None:
     """kcompactd(), when it was not woken, on the nodes whose turn it is."""
     second = machine.clock.microsecs // 1_000_000
     for node in machine.nodes:
-        if node.compaction_defer_until <= second and _changed(node):
+        if node.compaction_defer_until <= second and _is_new(machine, node):
             _proactive_compact_node(machine, node)
 
 
@@ -122,7 +123,7 @@ def _proactive_compact_node(machine: Machine, node: Node) -> None:
         helped = fragmentation_score_node(machine, node) < score
         node.compaction_defer_until = machine.clock.microsecs // 1_000_000 + (0 if helped else DEFER_SECONDS)
         machine.touch()
-    node.compacted_at = _free(node)
+    node.compacted_at = _situation(machine, node)
 
 
 def fragmentation_score_wmark(machine: Machine, *, low: bool) -> int:

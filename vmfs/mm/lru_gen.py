@@ -129,9 +129,19 @@ def age(machine: Machine, node: Node) -> bool:
     gens.older_anon = min(gens.older_anon, active)
     if not _should_run_aging(machine, gens, active, inactive, files):
         return False
+    if machine.kernel.has(Feature.LRU_GEN_WALK_PROMOTES_FAULTED):
+        gens.promoted += gens.older_anon
     _deactivate(node, gens.older_anon)
     gens.begin(active - gens.older_anon, inactive, files)
     return True
+
+
+def sort_folios(node: Node) -> None:
+    """sort_folio(), once the list is reached of what a walk over page tables had promoted: all of it moves."""
+    gens = node.generations
+    if gens.promoted and lru.node_lru_size(node, Lru.INACTIVE_ANON) <= gens.promoted:
+        node.mod_state(Item.PGREFILL, gens.promoted)
+        gens.promoted = 0
 
 
 def _should_run_aging(machine: Machine, gens: Generations, active: int, inactive: int, files: int) -> bool:

@@ -167,7 +167,7 @@ class Node:
     stat: Counts = field(default_factory=lambda: np.zeros(columns(Scope.NODE), np.int64))
     kswapd_failures: int = 0
     kswapd_slept_microsecs: int | None = LONG_AGO_MICROSECS  # since when; not while it has work left
-    compacted_at: tuple[int, ...] = ()  # what was free, by zone, when kcompactd last looked of its own accord
+    compacted_at: tuple[int, ...] = ()  # what kcompactd found when it last looked of its own accord
     compaction_defer_until: int = 0  # second of uptime, where that had not helped
     totalreserve_pages: int = 0  # of the last set-up, as the watermarks
     anon_cost: int = 0  # of reclaiming either kind lately, of its lruvec

@@ -207,6 +207,7 @@ def _evict_generations(reclaim: Reclaim, target: int) -> None:
         if reclaim.control.trim_cache and anon:
             break
         if anon and lru_gen.in_oldest_generation(reclaim.node):
+            lru_gen.sort_folios(reclaim.node)
             _evict(reclaim, Lru.INACTIVE_ANON, Lru.ACTIVE_ANON, target)
         if not anon:
             _evict(reclaim, Lru.INACTIVE_FILE, Lru.ACTIVE_FILE, target)
