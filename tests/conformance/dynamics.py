@@ -53,12 +53,16 @@ class Chain:
     swap: str
     tasks: list[str] = field(default_factory=list)
     ends_at: int = 0  # where nobody is killed in this step: the pages a task touches till it ends by itself
+    home: int | None = None  # the node on whose CPUs the loads of this step ran
 
     def control(self, line: str) -> None:
         control.run(self.tree, line)
 
+    def load(self, line: str) -> None:
+        self.control(line if self.home is None else f"{line} node={self.home}")
+
     def start(self, arguments: str) -> None:
-        self.control(f"start load{len(self.tasks)} {arguments}")
+        self.load(f"start load{len(self.tasks)} {arguments}")
         self.tasks.append(f"load{len(self.tasks)}")
 
     def map_anonymous(self, mebibytes: str) -> None:
@@ -88,10 +92,10 @@ class Chain:
 
     def read_small(self) -> None:
         """10,000 files of 4 KiB."""
-        self.control(f"read {SMALL_FILES}")
+        self.load(f"read {SMALL_FILES}")
 
     def read_big(self) -> None:
-        self.control(f"read {BIG_FILES}")
+        self.load(f"read {BIG_FILES}")
 
     def reread(self) -> None:
         self.read_small()
@@ -99,7 +103,7 @@ class Chain:
 
     def read_one_big(self) -> None:
         """Once the step's settings are written."""
-        self.control(f"read {ONE_BIG_FILE}")
+        self.load(f"read {ONE_BIG_FILE}")
 
     def nothing(self) -> None:
         """The words only explain the write behind them, or nothing is given back yet."""
@@ -142,6 +146,7 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
     for before, step in pairwise([start, *steps]):
         rose = _rose(before, step)
         chain.tree.machine.captured_on = _processor(step)
+        chain.home = _home(before, step)
         try:
             chain.ends_at = 0 if rose["oom_kill"] else rose["pgfault"]
             for action in recordings.actions(step):
@@ -176,6 +181,25 @@ def _events(read: Callable[[str], str]) -> dict[str, int]:
 def _processor(step: Path) -> int | None:
     """Where the recorder ran: on the lists of that CPU lies what it freed."""
     return parse_processor(Text.of("proc/self/stat", (step / "proc/self/stat").read_bytes()))
+
+
+def _home(before: Path, step: Path) -> int | None:
+    """The node whose CPUs took most pages of their own: there the loads of a step ran, if it had some.
+
+    The scheduler chooses, and what they find or leave on their node differs from what others do.
+    """
+    old, new = (_local_node(each) for each in (before, step))
+    taken = {nid: new[nid] - old[nid] for nid in new if nid in old}
+    return max(taken, key=lambda nid: taken[nid]) if len(taken) > 1 else None
+
+
+def _local_node(step: Path) -> dict[int, int]:
+    """numastat's local_node by node: pages that went to who runs on a CPU of it."""
+    files = (step / "sys/devices/system/node").glob("node[0-9]*/numastat")
+    return {
+        int(file.parent.name[4:]): int(re.findall(r"^local_node (\d+)", file.read_text(), re.M)[0])
+        for file in files
+    }
 
 
 def _uptime(step: Path) -> float:

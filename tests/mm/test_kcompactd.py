@@ -123,7 +123,9 @@ def test_what_it_scans_is_the_daemons_in_newer_kernels(release, counted):
 def test_where_it_does_not_help_it_waits_for_half_a_minute(monkeypatch):
     machine, zone = fragmented()
     looks = []
-    monkeypatch.setattr(kcompactd.compaction, "compact_zone", lambda *_, **__: looks.append(machine.clock.uptime))
+    monkeypatch.setattr(
+        kcompactd.compaction, "compact_zone", lambda *_, **__: looks.append(machine.clock.uptime)
+    )
     machine.set_sysctl("compaction_proactiveness", 60)
     for _ in range(70):
         machine.start("little", anon=1)  # or there was nothing new to look at

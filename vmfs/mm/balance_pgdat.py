@@ -75,7 +75,7 @@ def _balance_generations(machine: Machine, node: Node, control: ScanControl, wan
             priority -= 1
             continue
         reclaim = Reclaim(machine, node, control, nr_to_scan=budget)
-        target = min(most, want + lru_gen.pages_to_abort(zones, control.highest_zoneidx))
+        target = min(most, want + lru_gen.pages_to_abort(zones, control))
         vmscan.shrink_round(reclaim, target, priority)
         progress, budget = progress + reclaim.freed, 0
         if reclaim.scanned < most or not reclaim.freed:

@@ -82,7 +82,10 @@ def proactive_due(machine: Machine) -> int | None:
     if not machine.sysctl.compaction_proactiveness:
         return None
     next_second = machine.clock.microsecs // 1_000_000 + 1
-    return min((max(next_second, n.compaction_defer_until) for n in machine.nodes if _is_new(machine, n)), default=None)
+    return min(
+        (max(next_second, n.compaction_defer_until) for n in machine.nodes if _is_new(machine, n)),
+        default=None,
+    )
 
 
 def _is_new(machine: Machine, node: Node) -> bool:
@@ -140,4 +143,6 @@ def fragmentation_score_node(machine: Machine, node: Node) -> int:
     """Per cent of the node's free memory that is not in huge pages, the zones weighed by their size."""
     order = machine.kernel.hpage_pmd_order
     present = node.present_pages + 1
-    return sum(z.present_pages * compaction.extfrag_for_order(z, order) // present for z in node.zones if z.populated)
+    return sum(
+        z.present_pages * compaction.extfrag_for_order(z, order) // present for z in node.zones if z.populated
+    )

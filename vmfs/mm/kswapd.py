@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmfs.mm import compaction, kcompactd, lru, psi, shrink_list, vmscan, wmark
+from vmfs.mm import compaction, kcompactd, lru, lru_gen, psi, shrink_list, vmscan, wmark
 from vmfs.mm.balance_pgdat import balance_pgdat, missing_pages, nr_to_reclaim, pgdat_balanced
 from vmfs.mm.lru import Lru
 from vmfs.mm.mmzone import Node, Zone
@@ -55,8 +55,14 @@ def wakeup_kswapds(
     control = ScanControl(highest_zoneidx, kswapd=True)
     trim = replace(control, trim_cache=True)
     in_rounds = bool(machine.lru_gen.enabled) and not order  # who needs more than one frees wakes it again
-    if in_rounds and any([_trim_generations(machine, node, trim) for node in awake]):  # noqa: C419 (all nodes)
-        return
+    if in_rounds:
+        long = any(_trims_for_long(node, trim) for node in awake)
+        trimmed = [node for node in awake if _trim_generations(machine, node, trim)]
+        for node in awake if trimmed and not long else []:
+            if node not in trimmed:
+                wakeup_kswapd(machine, node, highest_zoneidx, 0, order)
+        if trimmed:
+            return
     for node in awake:
         if want > 0:
             missing = missing_pages(node.zones, highest_zoneidx)
@@ -64,6 +70,13 @@ def wakeup_kswapds(
     want = 0 if in_rounds else want
     for node in awake:
         wakeup_kswapd(machine, node, highest_zoneidx, -(-max(want, 0) // len(awake)), order)
+
+
+def _trims_for_long(node: Node, control: ScanControl) -> bool:
+    """Whether files go in rounds that do not end when there is enough, faster than others can write to swap."""
+    zones = [zone for zone in node.zones if zone.managed_pages]
+    files = any(lru.lru_size(zone, which) for zone in zones for which in lru_gen.FILES)
+    return files and lru_gen.pages_to_abort(zones, control) == sys.maxsize
 
 
 def _trim_generations(machine: Machine, node: Node, control: ScanControl) -> int:

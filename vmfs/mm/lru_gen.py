@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from vmfs.mm.machine import Machine
 
 
+FILES = (Lru.INACTIVE_FILE, Lru.ACTIVE_FILE)
+EVICTABLE = tuple(which for which in Lru if which is not Lru.UNEVICTABLE)
+
+
 class LruGenCap(IntFlag):
     CORE = 1
     MM_WALK = 2
@@ -79,16 +83,18 @@ def nr_to_scan(machine: Machine, evictable: int, priority: int) -> int:
     return max(part, MIN_LRU_BATCH) if part else 0
 
 
-def pages_to_abort(zones: list[Zone], highest_zoneidx: int) -> int:
+def pages_to_abort(zones: list[Zone], control: ScanControl) -> int:
     """should_abort_scan(): how many pages kswapd frees until all zones are safe, not one as pgdat_balanced().
 
-    One whose pages nobody can reclaim, as ZONE_DMA often is behind its protection, never is.
+    One that has too few of the pages that go never is, as ZONE_DMA behind its protection, or where all files
+    are in another zone.
     """
+    going = FILES if control.trim_cache else EVICTABLE
     missing = 0
     for zone in zones:
-        mark = wmark.high_wmark_pages(zone) + MIN_LRU_BATCH + zone.lowmem_reserve[highest_zoneidx]
+        mark = wmark.high_wmark_pages(zone) + MIN_LRU_BATCH + zone.lowmem_reserve[control.highest_zoneidx]
         short = max(mark + 1 - zone.free_pages, 0)
-        if short > sum(lru.lru_size(zone, which) for which in Lru if which is not Lru.UNEVICTABLE):
+        if short > sum(lru.lru_size(zone, which) for which in going):
             return sys.maxsize
         missing += short
     return missing
