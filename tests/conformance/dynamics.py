@@ -197,7 +197,7 @@ def _local_node(step: Path) -> dict[int, int]:
     """numastat's local_node by node: pages that went to who runs on a CPU of it."""
     files = (step / "sys/devices/system/node").glob("node[0-9]*/numastat")
     return {
-        int(file.parent.name[4:]): int(re.findall(r"^local_node (\d+)", file.read_text(), re.M)[0])
+        int(file.parent.name[4:]): int(re.findall(r"^local_node (\d+)", file.read_text(), re.MULTILINE)[0])
         for file in files
     }
 

@@ -76,8 +76,8 @@ def _count_scanned(machine: Machine, before: list[int]) -> None:
 def proactive_due(machine: Machine) -> int | None:
     """When kcompactd looks at fragmentation next: every second, the kernel twice in that time.
 
-    Not while the free memory of a node and the marks are what they were after the last look, nor for DEFER_SECONDS after
-    compaction that did not help.
+    Not while the free memory of a node and the marks are what they were after the last look, nor for
+    DEFER_SECONDS after compaction that did not help.
     """
     if not machine.sysctl.compaction_proactiveness:
         return None
@@ -113,7 +113,7 @@ def trigger(machine: Machine) -> None:
 
 
 def _proactive_compact_node(machine: Machine, node: Node) -> None:
-    """should_proactive_compact_node(), compact_node(): not beside kswapd; the next look is put off in vain."""
+    """should_proactive_compact_node(), compact_node(): not beside kswapd. In vain, it is put off."""
     score = fragmentation_score_node(machine, node)
     if score > fragmentation_score_wmark(machine, low=False) and not psi.kswapd_lags(machine):
         before = _scanned(machine)

@@ -73,7 +73,7 @@ def wakeup_kswapds(
 
 
 def _trims_for_long(node: Node, control: ScanControl) -> bool:
-    """Whether files go in rounds that do not end when there is enough, faster than others can write to swap."""
+    """Whether files go in rounds that go on when there is enough, faster than others can write to swap."""
     zones = [zone for zone in node.zones if zone.managed_pages]
     files = any(lru.lru_size(zone, which) for zone in zones for which in lru_gen.FILES)
     return files and lru_gen.pages_to_abort(zones, control) == sys.maxsize

@@ -143,7 +143,7 @@ def age(machine: Machine, node: Node) -> bool:
 
 
 def sort_folios(node: Node) -> None:
-    """sort_folio(), once the list is reached of what a walk over page tables had promoted: all of it moves."""
+    """sort_folio(), once the list is reached of what a walk over page tables promoted: all of it moves."""
     gens = node.generations
     if gens.promoted and lru.node_lru_size(node, Lru.INACTIVE_ANON) <= gens.promoted:
         node.mod_state(Item.PGREFILL, gens.promoted)
