@@ -2,7 +2,8 @@
 
 Chains of steps start from a capture, since a capture does not tell which process or file a page
 belongs to. After each step: every counter that moved by more than 1 % of memory moved the same way
-here, and the amounts agree within 5 % of memory, or 2 % where nothing but arithmetic is involved.
+here, and the amounts agree within 5 % of memory, or 2 % where nothing but arithmetic is involved. Loads
+run on the node whose CPUs the recorder had, and then as much time passes as did there.
 """
 
 from __future__ import annotations
