@@ -82,6 +82,13 @@ def test_a_nodes_own_knob_leaves_the_cursor_there():
     assert likely_cursors({0: 4, 1: 9, 3: 4}) == (1, 0)
 
 
+def test_beside_it_the_others_tell_where_rounds_stopped():
+    """Recorded (6.12): 61 pages, node 2 lowered to 15, then all to 24."""
+    assert likely_cursors({0: 21, 1: 20, 2: 15}) == (1, 2)
+    assert walk([0, 1, 2], 2, {0: 21, 1: 20, 2: 15}, 56 - 24).taken == {0: 11, 1: 10, 2: 11}
+    assert likely_cursors({0: 30, 1: 20, 2: 21}) == (0, 2)
+
+
 def test_of_two_nodes_the_lower_pool_was_lowered():
     """Recorded (6.1 and 7.2): 82 and 81 pages, node 1 lowered to 40, then both to 65 pages."""
     _, free_at = likely_cursors({0: 82, 1: 40})
@@ -90,5 +97,5 @@ def test_of_two_nodes_the_lower_pool_was_lowered():
 
 def test_other_counts_do_not_tell():
     assert (
-        likely_cursors({0: 1, 2: 5}) == likely_cursors({0: 1, 1: 2, 2: 4}) == likely_cursors({0: 0}) == (0, 0)
+        likely_cursors({0: 1, 2: 5}) == likely_cursors({0: 1, 1: 3, 2: 5}) == likely_cursors({0: 0}) == (0, 0)
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from vmfs.kernel import Feature
 from vmfs.mm import pcp_free, psi, wmark
-from vmfs.mm.extents import Extents, distinct
+from vmfs.mm.extents import Extents, Pfns, distinct
 from vmfs.mm.lru import Batch, Lru
 from vmfs.mm.mmzone import NR_PAGE_ORDERS, MigrateType, Zone
 from vmfs.mm.vmstat import Item
@@ -39,10 +39,9 @@ def compact_zone(machine: Machine, zone: Zone, *, whole: bool, score: int | None
         movable, targets = _only_movable_blocks(zone, movable), _only_movable_blocks(zone, targets)
     order = zone.free_area.pageblock_order
     source, target = _meet(movable, targets, order)
-    if score is None:
-        end = int(target.start.min()) if target.pages else zone.end_pfn
-    else:
-        source, end = _until_score(machine, zone, source, score)
+    end = int(target.start.min()) if target.pages else zone.end_pfn
+    if score is not None:
+        source, end = _until_score(machine, zone, source, end, score)
         target = target.take(target.pages - source.pages)[1]
     looked_at = Extents.concat([movable, targets])
     scanned = _scanned_to(machine, zone, end) if whole else _blocks_of(looked_at, order)
@@ -85,28 +84,31 @@ def _meet(movable: Extents, targets: Extents, order: int) -> tuple[Extents, Exte
     return source.coalesced(), above.coalesced()
 
 
-def _until_score(machine: Machine, zone: Zone, source: Extents, score: int) -> tuple[Extents, int]:
-    """As much of `source` as it takes until the zone's fragmentation is down to `score`, and where that ends.
+def _until_score(machine: Machine, zone: Zone, source: Extents, end: int, score: int) -> tuple[Extents, int]:
+    """What of `source`, looked for up to `end`, moves until fragmentation is down to `score`, and where.
 
     A page block that is emptied, all else of it being free, is one that counts.
     """
     order = machine.kernel.hpage_pmd_order
     if extfrag_for_order(zone, order) <= score:
         return Extents.empty(), zone.zone_start_pfn
-    pieces, free = source.chopped(1 << order), zone.free_area.free_extents().chopped(1 << order)
-    blocks, of_piece = np.unique(pieces.start >> order, return_inverse=True)
-    if not len(blocks):
-        return source, zone.end_pfn
-    pages = np.bincount(of_piece, pieces.length, len(blocks)).astype(np.int64)
-    of_free = np.searchsorted(blocks, free.start >> order)
-    known = (of_free < len(blocks)) & (blocks[np.minimum(of_free, len(blocks) - 1)] == free.start >> order)
-    pages += np.bincount(of_free[known], free.length[known], len(blocks)).astype(np.int64)
-    small = _small_free_pages(zone, order) - (np.cumsum(pages == 1 << order) << order)
+    blocks = distinct(source.chopped(1 << order).start >> order)
+    emptied = _pages_of(blocks, source, order) + _pages_of(blocks, zone.free_area.free_extents(), order)
+    small = _small_free_pages(zone, order) - (np.cumsum(emptied == 1 << order) << order)
     enough = np.flatnonzero(small * 100 // max(zone.free_pages, 1) <= score)
     if not len(enough):
-        return source, zone.end_pfn
-    wanted = pieces.select(of_piece <= enough[0])
-    return wanted.coalesced(), int(blocks[enough[0]] + 1) << order
+        return source, end
+    end = int(blocks[enough[0]] + 1) << order
+    pieces = source.chopped(1 << order)
+    return pieces.select(pieces.start < end).coalesced(), end
+
+
+def _pages_of(blocks: Pfns, extents: Extents, order: int) -> Pfns:
+    """How many of the pages each block has; blocks ascend."""
+    pieces = extents.chopped(1 << order)
+    at = np.searchsorted(blocks, pieces.start >> order)
+    inside = np.append(blocks, -1)[at] == pieces.start >> order
+    return np.bincount(at[inside], pieces.length[inside], len(blocks)).astype(np.int64)
 
 
 def extfrag_for_order(zone: Zone, order: int) -> int:

@@ -42,22 +42,36 @@ def from_cursor(nids: Sequence[int], cursor: int) -> list[int]:
 def likely_cursors(counts: Mapping[int, int]) -> tuple[int, int]:
     """Where walks that left `counts` (by node, ascending) stopped: the cursors to allocate and to free at.
 
-    Rounds from the first node on leave one page more, or one less, on the nodes before the cursor. A node's
-    own knob leaves the cursor on that node; of two, the lower pool is taken for the one that was lowered.
-    Other counts do not tell: then both are where they begin.
+    A node's own knob leaves the cursor on that node: one that was lowered to free at, one that was raised to
+    allocate at. The others tell of the rounds before. Other counts do not tell: both are where they begin.
     """
+    first, own = next(iter(counts)), _set_by_itself(counts)
+    others = {nid: count for nid, count in counts.items() if nid != own}
+    alloc_at, free_at = _stopped(others, first) or (first, first)
+    if own is None:
+        return alloc_at, free_at
+    return (alloc_at, own) if counts[own] < min(others.values()) else (own, free_at)
+
+
+def _set_by_itself(counts: Mapping[int, int]) -> int | None:
+    """The node whose count is not of the rounds that the others are of; of two, the lower one."""
+    if len(counts) < 2 or _stopped(counts, 0):
+        return None
+    for pick in (min, max):
+        nid = pick(counts, key=lambda nid: counts[nid])
+        if _stopped({other: count for other, count in counts.items() if other != nid}, 0):
+            return nid
+    return None
+
+
+def _stopped(counts: Mapping[int, int], first: int) -> tuple[int, int] | None:
+    """Rounds from the first node on leave one page more, or one less, on the nodes before the cursor."""
     nids = list(counts)
     steps = [counts[a] - counts[b] for a, b in pairwise(nids)]
-    if sum(map(abs, steps)) == 1:
-        stopped = nids[steps.index(sum(steps)) + 1]
-        return (stopped, nids[0]) if sum(steps) > 0 else (nids[0], stopped)
-    lowest, highest = (pick(nids, key=lambda nid: counts[nid]) for pick in (min, max))
-    alike = len(nids) - 1
-    if [*counts.values()].count(counts[highest]) == alike:
-        return nids[0], lowest
-    if [*counts.values()].count(counts[lowest]) == alike:
-        return highest, nids[0]
-    return nids[0], nids[0]
+    if sum(map(abs, steps)) > 1:
+        return None
+    stopped = nids[steps.index(sum(steps)) + 1] if any(steps) else first
+    return (stopped, first) if sum(steps) > 0 else (first, stopped)
 
 
 def _tries(order: Sequence[int], yields: Mapping[int, int], want: int) -> int:
