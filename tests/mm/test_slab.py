@@ -2,7 +2,8 @@
 
 import pytest
 
-from vmfs import boot, spec
+from tests import recordings
+from vmfs import boot, capture, spec
 from vmfs.mm import shrinker, vmscan, wmark
 from vmfs.mm.alloc_request import OutOfMemory
 from vmfs.mm.check import check
@@ -177,3 +178,19 @@ def test_without_any_pressure_on_them_no_dentries_are_dropped(pressure, left):
     assert machine.vfs.unused_dentries == machine.vfs.unused_inodes
     assert left <= machine.vfs.unused_dentries <= left + 20  # and their directories
     assert machine.global_page_state(Item.NR_INACTIVE_FILE) == 0
+
+
+def test_a_capture_tells_of_shadows_by_their_nodes():
+    """Recorded (6.12): 10,000 inodes whose pages reclaim took go with `kswapd_inodesteal`, a shadow each."""
+    machine, _ = capture.load(recordings.load("quad-6.12") / "35-compact_memory")
+    nodes = machine.global_page_state(Item.WORKINGSET_NODES)
+    assert machine.vfs.trees.shadows == nodes * 64 > 0
+    inodes = machine.vfs.shadowed_inodes
+    assert inodes > 8000
+    objects = machine.slab_cache("radix_tree_node").active_objs
+    machine.drop_caches(2)
+    assert machine.event(Item.PGINODESTEAL) == pytest.approx(inodes, abs=2)
+    left = machine.global_page_state(Item.WORKINGSET_NODES)
+    assert left < nodes // 100  # of inodes that are open
+    assert objects - machine.slab_cache("radix_tree_node").active_objs == nodes - left
+    check(machine)

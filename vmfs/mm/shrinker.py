@@ -64,12 +64,16 @@ class Vfs:
 
 
 def loaded(machine: Machine) -> Vfs:
-    """What a machine whose caches are known must hold unused: the objects of its disk filesystems."""
+    """What a machine whose caches are known must hold unused: the objects of its disk filesystems.
+
+    Where reclaim has left shadows, it took the pages of inodes that have none.
+    """
     inodes = sum(c.active_objs for c in machine.slab_caches if c.name in DISK_INODE_CACHES)
     dentry = machine.slab_cache("dentry")
     dentries = min(inodes, dentry.active_objs) if dentry else 0
     pages = filemap.file_lru_pages(machine)
-    return Vfs(dentries, inodes, min(inodes, pages), workingset.loaded(machine, pages))
+    cached, trees = min(inodes, pages), workingset.loaded(machine, pages)
+    return Vfs(dentries, inodes, cached, trees, inodes - cached if trees.shadows else 0)
 
 
 def mapping_shrinkable(machine: Machine) -> bool:

@@ -43,9 +43,11 @@ class Trees:
 
 
 def loaded(machine: Machine, file_pages: int) -> Trees:
-    """Of a machine whose caches are known: as many of its file pages as there are nodes for."""
+    """Of a machine whose caches are known: nodes of shadows are counted, the others are for its file pages."""
     cache = machine.slab_cache(NODES)
-    return Trees(min(file_pages, cache.active_objs * XA_CHUNK_SIZE if cache else 0))
+    nodes = cache.active_objs if cache else 0
+    of_shadows = min(machine.global_page_state(Item.WORKINGSET_NODES), nodes)
+    return Trees(min(file_pages, (nodes - of_shadows) * XA_CHUNK_SIZE), of_shadows * XA_CHUNK_SIZE)
 
 
 def add(machine: Machine, pages: int, nid: int) -> None:
@@ -107,8 +109,12 @@ def _count_shadows(machine: Machine, slots: int) -> None:
     trees = machine.vfs.trees
     before = trees.shadows // XA_CHUNK_SIZE
     trees.shadows += slots
-    node = machine.node(machine.default_nid)
-    node.mod_state(Item.WORKINGSET_NODES, trees.shadows // XA_CHUNK_SIZE - before)
+    more = trees.shadows // XA_CHUNK_SIZE - before
+    for node in machine.nodes if more < 0 else ():  # wherever a capture has them
+        fewer = min(node.page_state(Item.WORKINGSET_NODES), -more)
+        node.mod_state(Item.WORKINGSET_NODES, -fewer)
+        more += fewer
+    machine.node(machine.default_nid).mod_state(Item.WORKINGSET_NODES, more)
 
 
 def shadow_lru_isolate(machine: Machine, nodes: int) -> None:
