@@ -43,7 +43,7 @@ class Trees:
 
 
 def loaded(machine: Machine, file_pages: int) -> Trees:
-    """Of a machine whose caches are known: nodes of shadows are counted, the others are for its file pages."""
+    """Of a machine whose caches are known: nodes of shadows are counted, the rest is for file pages."""
     cache = machine.slab_cache(NODES)
     nodes = cache.active_objs if cache else 0
     of_shadows = min(machine.global_page_state(Item.WORKINGSET_NODES), nodes)
