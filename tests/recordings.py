@@ -72,6 +72,11 @@ def names() -> list[str]:
     return sorted(p.name.removesuffix(".tar.xz") for p in RECORDED.glob("*.tar.xz"))
 
 
+def again(recording: Path) -> list[Path]:
+    """Recordings of the same machine, made again: where they differ, a kernel does not answer twice alike."""
+    return [load(archive) for archive in sorted((RECORDED / "again").glob(f"{recording.name}-*.tar.xz"))]
+
+
 class NoRecordingError(Exception):
     """What was named is none; says why in one line."""
 

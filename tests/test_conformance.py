@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import recordings
-from tests.conformance import AREAS
+from tests.conformance import AREAS, movement, write_table
 from tests.conformance.agreement import Agreement
 from tests.conformance.floor import FLOOR, Floor
 
@@ -96,3 +96,65 @@ def test_a_recording_that_lacks_a_file_of_memory_is_refused(tmp_path: Path) -> N
         1,
         f"Error: {part}: 00-boot lacks proc/meminfo; accepted: what scripts/record writes\n",
     )
+
+
+def moved(*pages: int) -> Agreement:
+    """What kernels, and last we, make of a counter in a step: so many pages of 10,000."""
+    found = Agreement()
+    pairs = [
+        ({"MemTotal": 10_000, "Mapped": 500}, {"MemTotal": 10_000, "Mapped": 500 + each}) for each in pages
+    ]
+    movement.directions("33-anon_swap", pairs[:-1], pairs[-1], found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pages", "agreed", "again"),
+    [
+        ((200, 150), 1, 0),
+        ((200, 0), 0, 0),
+        ((200, -150), 0, 0),
+        ((200, 50, 0), 1, 1),  # made again, the kernel did not move it either
+        ((200, -300, -150), 1, 1),
+        ((200, 300, 0), 0, 0),
+        ((200, 50, -150), 0, 0),
+        ((50, 300, 150), 0, 0),  # not compared
+    ],
+)
+def test_a_direction_agrees_with_one_of_the_kernels(pages: tuple[int, ...], agreed: int, again: int) -> None:
+    found = moved(*pages)
+    assert (found.agreed, found.again, found.compared) == (agreed, again, int(pages[0] > 100))
+
+
+@pytest.mark.parametrize(
+    ("there", "after", "between"),
+    [
+        (("407\n", "425\n"), "409\n", True),
+        (("407\n", "425\n"), "426\n", False),
+        (("407\n", "407\n"), "409\n", False),
+        (("407\n",), "407\n", True),
+        (("407\n", "425\n"), None, False),
+        (("always\n", "425\n"), "409\n", False),
+    ],
+)
+def test_a_value_is_between_what_kernels_left(
+    there: tuple[str, ...], after: str | None, between: bool
+) -> None:
+    write = recordings.Write("/proc/sys/vm/nr_hugepages", b"1000", "", 4, "")
+    rows = [recordings.WriteRow(write, "0\n", text, line) for line, text in enumerate(there)]
+    assert write_table._is_between(after, rows) is between
+
+
+def test_what_was_recorded_again_is_the_machine_itself() -> None:
+    for archive in (recordings.RECORDED / "again").glob("*.tar.xz"):
+        name = archive.name.rsplit("-", 1)[0]
+        first, second = (recordings.steps(recordings.load(each))[0] for each in (name, archive))
+        for path in ("sys/devices/system/node/online", "sys/devices/system/cpu/online"):
+            assert (first / path).read_text() == (second / path).read_text(), archive.name
+        for step in (first, second):
+            assert f"Linux version {name.rsplit('-', 1)[1]}." in (step / "proc/version").read_text()
+        spans = [
+            re.findall(r"spanned +\d+|present +\d+", (step / "proc/zoneinfo").read_text())
+            for step in (first, second)
+        ]
+        assert spans[0] == spans[1], archive.name

@@ -23,20 +23,25 @@ def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool, raise_floor:
     """Replay recordings of real kernels against the working tree.
 
     A RECORDING is a name from tests/recorded, a folder or an archive; without one, all that are kept
-    there. Each cell of the table is agreed/compared.
+    there. Each cell of the table is agreed/compared. Machines that were recorded again, in
+    tests/recorded/again, agree with any of their recordings where these differ.
     """
     columns = areas or tuple(AREAS)
     found = {name: _load(name) for name in names or recordings.names()}
     print(_row("", columns))
     faults: list[str] = []
+    again: list[str] = []
     failed = False
     for name, recording in found.items():
         results = {area: _compare(recording, area) for area in columns}
         print(_row(Path(name).name.removesuffix(".tar.xz"), [_cell(r) for r in results.values()]), flush=True)
         faults += [f"{name} {area}: {d}" for area, r in results.items() for d in _why(r)]
+        again += _again(name, results)
         failed |= any(isinstance(r, str) for r in results.values())
         if raise_floor and name in recordings.names():
             floor.raise_to({name: {area: r for area, r in results.items() if isinstance(r, Agreement)}})
+    if again:
+        print("Only with the machine recorded again:", ", ".join(again))
     if why:
         print(*faults, sep="\n")
     if failed:
@@ -62,6 +67,11 @@ def _compare(recording: Path, area: str) -> Agreement | str:
 
 def _why(result: Agreement | str) -> list[str]:
     return [result] if isinstance(result, str) else [str(d) for d in result.disagreements]
+
+
+def _again(name: str, results: dict[str, Agreement | str]) -> list[str]:
+    counts = {area: r.again for area, r in results.items() if isinstance(r, Agreement)}
+    return [f"{name} {area} {count}" for area, count in counts.items() if count]
 
 
 def _cell(result: Agreement | str) -> str:

@@ -21,6 +21,7 @@ class Disagreement:
 @dataclass(slots=True)
 class Agreement:
     compared: int = 0
+    again: int = 0  # of what agrees, so many only with the machine recorded again
     disagreements: list[Disagreement] = field(default_factory=list)
 
     @property
@@ -30,12 +31,16 @@ class Agreement:
     def equal(self, where: str, line: object, kernel: object, ours: object) -> bool:
         return self.judge(where, line, kernel, ours, agree=kernel == ours)
 
-    def judge(self, where: str, line: object, kernel: object, ours: object, *, agree: bool) -> bool:
-        """Counts one comparison, whose outcome the caller knows."""
+    def judge(
+        self, where: str, line: object, kernel: object, ours: object, *, agree: bool, again: bool = False
+    ) -> bool:
+        """Counts one comparison, whose outcome the caller knows: with the recording, or with another."""
         self.compared += 1
-        if not agree:
+        if not agree and again:
+            self.again += 1
+        elif not agree:
             self.disagreements.append(Disagreement(where, str(line), _shown(kernel), _shown(ours)))
-        return agree
+        return agree or again
 
 
 def _shown(value: object) -> str:

@@ -16,7 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests import recordings
-from tests.conformance import machine
+from tests.conformance import machine, movement
 from tests.conformance.agreement import Agreement
 from vmfs import control
 from vmfs.capture.parse_stat import parse_processor
@@ -28,22 +28,11 @@ BIG_FILES = "384M files=6 name=big"
 ONE_BIG_FILE = "64M name=big"
 ONE_BIG_FILE_PAGES = 64 << 8
 
-AMOUNTS = ("MemFree", "Cached", "SReclaimable", "AnonPages", "SwapFree")
-POOL = ("HugePages_Total", "HugePages_Free", "HugePages_Rsvd", "HugePages_Surp")
 TRAFFIC = re.compile(r"pgfault|pgfree|pgreuse|pgalloc_.*|numa_.*")
 """Events of whoever made the recording: its processes, and what balances them over nodes."""
 
-QUIET = ("37", "38")
-"""Steps that give memory back: what is scanned, read and swapped then is the recorder's own as well."""
-
-STORED = re.compile(r"[A-Z].*|nr_(?!dirtied|written|vmscan|foll_pin).*")
-"""Counters of pages that are somewhere; the others count events."""
-
 CHAINS = ("10 11 12", "13 14", "21 22 23 24 25 26 27 28 29 30 31 32 33 34 35", "36 37", "38", "39")
 """Steps that only make sense one after the other, each chain from the capture before its first."""
-
-ARITHMETIC = ("10", "11", "12", "13", "14", "21")
-"""Steps that move counts and reclaim nothing."""
 
 
 @dataclass
@@ -132,18 +121,19 @@ LOADS: tuple[tuple[str, Callable[..., None]], ...] = (
 
 
 def compare(recording: Path) -> Agreement:
-    agreement = Agreement()
+    agreement, others = Agreement(), recordings.again(recording)
     steps = {step.name[:2]: step for step in recordings.steps(recording)}
     for chain in CHAINS:
         numbers = [n for n in chain.split() if n in steps]
         if numbers:
-            _chain(steps[f"{int(numbers[0]) - 1:02}"], [steps[n] for n in numbers], agreement)
+            start = steps[f"{int(numbers[0]) - 1:02}"]
+            _chain(start, [steps[n] for n in numbers], others, agreement)
     return agreement
 
 
-def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
+def _chain(start: Path, steps: list[Path], others: list[Path], agreement: Agreement) -> None:
     chain = Chain(machine.of(start), _swap_name(steps[0].parent))
-    kernel_before, ours_before = _counts(_captured(start)), _counts(chain.tree.read)
+    before_ours = _counts(chain.tree.read)
     for before, step in pairwise([start, *steps]):
         rose = _rose(before, step)
         chain.tree.machine.captured_on = _processor(step)
@@ -158,10 +148,18 @@ def _chain(start: Path, steps: list[Path], agreement: Agreement) -> None:
         except OSError as error:
             agreement.judge(step.name, "actions", "done", error.strerror, agree=False)
             return
-        kernel, ours = _counts(_captured(step)), _counts(chain.tree.read)
-        _directions(step, (kernel_before, kernel), (ours_before, ours), agreement)
-        _amounts(step, kernel, ours, agreement)
-        kernel_before, ours_before = kernel, ours
+        ours = _counts(chain.tree.read)
+        kernels = [_pair(before, step)]
+        kernels += [
+            _pair(other / before.name, other / step.name) for other in others if (other / step.name).is_dir()
+        ]
+        movement.directions(step.name, kernels, (before_ours, ours), agreement)
+        movement.amounts(step.name, [after for _, after in kernels], ours, agreement)
+        before_ours = ours
+
+
+def _pair(before: Path, step: Path) -> movement.Pair:
+    return _counts(_captured(before)), _counts(_captured(step))
 
 
 def _input(rose: dict[str, int]) -> int:
@@ -240,28 +238,3 @@ def _counts(read: Callable[[str], str]) -> dict[str, int]:
 PRESSURE = "30"
 """The step that raises min_free_kbytes over a full page cache. Recorders differ in whether they then
 read a big file, which wakes kswapd; the words of the step do not tell, what the kernel read does."""
-
-Pair = tuple[dict[str, int], dict[str, int]]
-
-
-def _directions(step: Path, kernel: Pair, ours: Pair, agreement: Agreement) -> None:
-    """Counters that moved by more than 1 % of memory moved the same way."""
-    least = kernel[1]["MemTotal"] / 100
-    quiet = step.name.startswith(QUIET)
-    for name in (n for n in kernel[1] if n in kernel[0] and (STORED.fullmatch(n) or not quiet)):
-        moved = kernel[1][name] - kernel[0][name]
-        if abs(moved) > least:
-            mine = ours[1].get(name, 0) - ours[0].get(name, 0)
-            agreement.judge(step.name, f"{name} moved by", moved, mine, agree=moved * mine > 0)
-
-
-def _amounts(step: Path, kernel: dict[str, int], ours: dict[str, int], agreement: Agreement) -> None:
-    percent = 2 if step.name[:2] in ARITHMETIC else 5
-    limit = kernel["MemTotal"] * percent / 100
-    for name in AMOUNTS:
-        near = abs(kernel[name] - ours[name]) <= limit
-        agreement.judge(step.name, f"{name} within {percent} %", kernel[name], ours[name], agree=near)
-    huge = kernel["Hugepagesize"]
-    for name in POOL:
-        near = abs(kernel[name] - ours[name]) * huge <= limit
-        agreement.judge(step.name, f"{name} within {percent} %", kernel[name], ours[name], agree=near)
