@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_RUNS = 16
 MOST_ROUNDS = 64  # of compact_gap(), so that much memory does not take long
 REST, LRU_GEN_REST, IN_CACHE = 2, 3, 8  # parts of a round, see finish_rounds()
-SWAPPED_PER_FILE = 0.16  # in the same time, which is what recorded machines of two to four nodes agree with
+SWAPPED_PER_FILE = 0.28  # in the same time, which is what recorded machines of two to four nodes agree with
 NEXT_PAGES = 512  # what a program that starts takes
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
