@@ -23,8 +23,8 @@ def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool, raise_floor:
     """Replay recordings of real kernels against the working tree.
 
     A RECORDING is a name from tests/recorded, a folder or an archive; without one, all that are kept
-    there. Each cell of the table is agreed/compared. Machines that were recorded again, in
-    tests/recorded/again, agree with any of their recordings where these differ.
+    there. Each cell of the table is agreed/compared. Of what does not agree, it is
+    told how much does with the machine recorded again (tests/recorded/again).
     """
     columns = areas or tuple(AREAS)
     found = {name: _load(name) for name in names or recordings.names()}
@@ -41,7 +41,7 @@ def main(names: tuple[str, ...], areas: tuple[str, ...], why: bool, raise_floor:
         if raise_floor and name in recordings.names():
             floor.raise_to({name: {area: r for area, r in results.items() if isinstance(r, Agreement)}})
     if again:
-        print("Only with the machine recorded again:", ", ".join(again))
+        print("Of what does not agree, so many do with the machine recorded again:", ", ".join(again))
     if why:
         print(*faults, sep="\n")
     if failed:

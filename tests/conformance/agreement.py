@@ -21,7 +21,7 @@ class Disagreement:
 @dataclass(slots=True)
 class Agreement:
     compared: int = 0
-    again: int = 0  # of what agrees, so many only with the machine recorded again
+    again: int = 0  # of what disagrees, so many agree with the machine recorded again
     disagreements: list[Disagreement] = field(default_factory=list)
 
     @property
@@ -34,13 +34,12 @@ class Agreement:
     def judge(
         self, where: str, line: object, kernel: object, ours: object, *, agree: bool, again: bool = False
     ) -> bool:
-        """Counts one comparison, whose outcome the caller knows: with the recording, or with another."""
+        """Counts one comparison, whose outcome the caller knows: with the recording, and with another."""
         self.compared += 1
-        if not agree and again:
-            self.again += 1
-        elif not agree:
+        if not agree:
+            self.again += again
             self.disagreements.append(Disagreement(where, str(line), _shown(kernel), _shown(ours)))
-        return agree or again
+        return agree
 
 
 def _shown(value: object) -> str:

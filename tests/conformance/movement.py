@@ -1,7 +1,7 @@
 """How far counters moved in a step, here and on a kernel.
 
-Where the same machine was recorded again, each of its recordings is what a kernel does: with one of them a
-direction agrees, and an amount is near what lies between them.
+Where the same machine was recorded again, each of its recordings is what a kernel does: a direction that
+agrees with another one, or an amount that lies between them, is counted apart.
 """
 
 from __future__ import annotations
