@@ -19,7 +19,7 @@ CHECKED_EVERY = 5_000
 MOST_TASKS = 12
 VM = "/proc/sys/vm"
 WEIGHTS = {
-    "wait": 300, "slab": 500, "read": 60, "write": 60, "start": 8, "stop": 8, "tune": 3, "pool": 2,
+    "wait": 150, "slab": 700, "read": 30, "write": 30, "start": 4, "stop": 4, "tune": 3, "pool": 2,
     "swapon": 1, "swapoff": 1, "drop": 1, "compact": 1,
 }  # fmt: skip
 """How often each comes: what is cheap comes often, so that a million fit into a few minutes."""
@@ -81,7 +81,7 @@ class Life:
 
     def do_slab(self):
         cache = self.machine.slab_cache(self.random.choice(("dentry", "kmalloc-64", "radix_tree_node")))
-        self.machine.slab_alloc(cache, self.random.randint(-200, 250))
+        self.machine.slab_alloc(cache, self.random.randint(-80, 100))
 
     def do_swapon(self):
         if len(self.machine.swap_areas) < 3:

@@ -130,6 +130,8 @@ class Feature(Enum):
     THP_OFF_LOWERS_MIN_FREE = ((6, 1), None, None)
 
     # Huge pages.
+    # They can be migrated, so that they are taken from page blocks of the movable type.
+    HUGETLB_MIGRATION = (None, None, Arch.X86_64)
     HUGETLB_NODES_WITHOUT_MEMORY = ((6, 1), None, None)
     HUGETLB_NODE_COUNT_PERSISTENT = ((6, 12), None, None)
     HUGETLB_DEMOTE_BATCHED = ((6, 12), None, None)

@@ -41,6 +41,11 @@ class FakeMachine:
     def default_hstate(self):
         return self.hstates[-1]
 
+    zone_names = ("Normal", "HighMem", "Movable")
+
+    def zone_index(self, name):
+        return self.zone_names.index(name)
+
     def node(self, nid):
         return self.nodes[nid]
 
@@ -51,9 +56,13 @@ class FakeMachine:
         return sum(node.free.pages for node in self.nodes.values())
 
 
-def alloc_pages_node(machine, nid, order, count, *, retry):
-    assert count > 0
+def alloc_pages_node(machine, request, *, retry):
     assert isinstance(retry, bool)
+    return _take(machine, request.nid, request.order, request.count)
+
+
+def _take(machine, nid, order, count):
+    assert count > 0
     machine.calls += 1
     node = machine.nodes[nid]
     whole = min(count << order, node.free.pages >> order << order)
@@ -62,7 +71,7 @@ def alloc_pages_node(machine, nid, order, count, *, retry):
 
 
 def alloc_contig_node(machine, nid, pages, count):
-    return alloc_pages_node(machine, nid, pages.bit_length() - 1, count, retry=True)
+    return _take(machine, nid, pages.bit_length() - 1, count)
 
 
 def free_node_pages(machine, nid, extents, order):

@@ -67,10 +67,17 @@ def _read_files(capture: Capture) -> _Files:
 
 
 def _huge_pages_freed(vmstat: dict[str, int], meminfo: dict[str, int]) -> int:
-    """Those that were allocated, less those that are still there."""
+    """Those that were allocated, less those that are still there and may be on the lists of CPUs.
+
+    None are, where as much page cache was dropped and has been read since: what is dropped goes over the
+    lists, and takes all along that was there.
+    """
     allocated = sum(vmstat.get(event, 0) for event in _HUGE_PAGE_EVENTS)
     there = meminfo.get("HugePages_Total", 0) + vmstat.get("nr_anon_transparent_hugepages", 0)
-    return max(allocated - there, 0)
+    freed = max(allocated - there, 0)
+    cache_kbytes = meminfo.get("Active(file)", 0) + meminfo.get("Inactive(file)", 0)
+    is_read_again = vmstat.get("drop_pagecache", 0) and cache_kbytes > freed * meminfo.get("Hugepagesize", 0)
+    return 0 if is_read_again else freed
 
 
 def read_snapshot(capture: Capture, asked: str | None, seed: int) -> Snapshot:

@@ -33,7 +33,7 @@ def second(machine: Machine) -> None:
     """Every task touches what it does in a second; where there is no memory for it, it ends."""
     for task in [task for task in machine.tasks.values() if task.memory.touch and _misses(task)]:
         if task.pid in machine.tasks and not machine.panicked:
-            with machine.acting(task.current):
+            with machine.acting(task.current._replace(is_paced=True)):
                 _touch_again(machine, task)
     machine.touch()
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from vmfs.kernel import Feature
 from vmfs.mm import gfp
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import MigrateType, Zone
@@ -65,6 +66,15 @@ def gfp_highuser_movable(
     """GFP_HIGHUSER_MOVABLE: user pages, which are `zeroed`, and the page cache."""
     mask = gfp.user_page(machine.kernel, zeroed=zeroed)
     return Request(nid, order, count, MigrateType.MOVABLE, machine.zone_index("Movable"), gfp_mask=mask)
+
+
+def htlb_alloc_mask(machine: Machine, nid: int, count: int, order: int) -> Request:
+    """Huge pages of a pool: user pages, movable where they can be migrated."""
+    request = gfp_highuser_movable(machine, nid, count, order)
+    if machine.kernel.has(Feature.HUGETLB_MIGRATION):
+        return request
+    highest = machine.zone_index("HighMem" if machine.kernel.has(Feature.HIGHMEM) else "Normal")
+    return replace(request, migratetype=MigrateType.UNMOVABLE, highest_zoneidx=highest)
 
 
 def portions(machine: Machine, pages: int) -> Iterator[int]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 class Current(NamedTuple):
     """`current`: the process that made the call. Init, where nobody says who it is.
 
-    `cpu` is where it runs, or None for whichever CPU is near the work.
+    `cpu` is where it runs, or None for whichever CPU is near the work. Who `is_paced` takes over a second
+    what it asks for at once, so that kswapd keeps up.
     """
 
     comm: str = "init"
@@ -16,6 +17,7 @@ class Current(NamedTuple):
     uid: int = 0
     oom_score_adj: int = 0
     cpu: int | None = None
+    is_paced: bool = False
 
 
 INIT = Current()

@@ -146,7 +146,7 @@ def _alone(machine: Machine, task: Task) -> None:
     task.grown -= pages
     if not pages or task.pid not in machine.tasks:
         return
-    with machine.acting(task.current):
+    with machine.acting(task.current._replace(is_paced=True)):
         _fault_in(machine, task, pages)
 
 

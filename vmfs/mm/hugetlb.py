@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vmfs.kernel import Feature
-from vmfs.mm import page_alloc, page_free
+from vmfs.mm import page_alloc, page_free, vmscan
+from vmfs.mm.alloc_request import htlb_alloc_mask
 from vmfs.mm.extents import Extents
 from vmfs.mm.hugetlb_walk import Walk, likely_cursors, walk
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, PAGE_SHIFT
@@ -167,6 +168,7 @@ def _grow(machine: Machine, hstate: Hstate, nids: Sequence[int], want: int) -> N
     """alloc_pool_huge_page(), `want` times: a node that refuses once is only asked lightly after that."""
     got = {nid: Extents.empty() for nid in nids}
     yields = {nid: machine.node(nid).managed_pages >> hstate.order for nid in nids}
+    refusing: set[int] = set()
     asking = True
     while asking:
         plan = walk(nids, hstate.next_nid_to_alloc, yields, want)
@@ -177,12 +179,15 @@ def _grow(machine: Machine, hstate: Hstate, nids: Sequence[int], want: int) -> N
             got[nid] = Extents.concat([got[nid], fresh])
             if fresh.pages < missing << hstate.order:
                 yields[nid] = got[nid].pages >> hstate.order
+                refusing.add(nid)
                 asking = True
     hstate.next_nid_to_alloc = plan.cursor
     for nid, pages in got.items():
         hstate.pools[nid].nr += pages.pages >> hstate.order
         hstate.pools[nid].push(pages)
-    count_allocs(machine, hstate, sum(plan.taken.values()), plan.tries)
+    refused = plan.tries - sum(plan.taken.values())
+    count_allocs(machine, hstate, plan.tries - refused, plan.tries)
+    _count_stalls(machine, hstate, refused - len(refusing))
 
 
 def alloc_fresh(machine: Machine, hstate: Hstate, nid: int, count: int, *, retry: bool) -> Extents:
@@ -193,7 +198,15 @@ def alloc_fresh(machine: Machine, hstate: Hstate, nid: int, count: int, *, retry
     """
     if hstate.is_gigantic:
         return page_alloc.alloc_contig_node(machine, nid, 1 << hstate.order, count)
-    return page_alloc.alloc_pages_node(machine, nid, hstate.order, count, retry=retry)
+    request = htlb_alloc_mask(machine, nid, count, hstate.order)
+    return page_alloc.alloc_pages_node(machine, request, retry=retry)
+
+
+def _count_stalls(machine: Machine, hstate: Hstate, times: int) -> None:
+    """Whoever is refused by the buddy allocator has tried to reclaim before, also where he was before."""
+    if times > 0 and not hstate.is_gigantic:
+        request = htlb_alloc_mask(machine, next(iter(hstate.pools)), times, hstate.order)
+        vmscan.count_stalls(machine, request.highest_zoneidx, times)
 
 
 def count_allocs(machine: Machine, hstate: Hstate, successes: int, tries: int) -> None:

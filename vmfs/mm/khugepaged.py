@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmfs.mm import lru, page_alloc, page_free, rmap
+from vmfs.mm.alloc_request import gfp_highuser_movable
 from vmfs.mm.charge import charge
 from vmfs.mm.lru import Lru, Use
 from vmfs.mm.vmstat import Item
@@ -51,7 +52,8 @@ def _collapse(machine: Machine, task: Task, count: int) -> None:
     """collapse_huge_page(), `count` times."""
     order = machine.kernel.hpage_pmd_order
     defrag = bool(machine.thp.khugepaged.defrag)
-    got = page_alloc.alloc_pages_node(machine, task.nid, order, count, retry=defrag)
+    request = gfp_highuser_movable(machine, task.nid, count, order)
+    got = page_alloc.alloc_pages_node(machine, request, retry=defrag)
     machine.count_event(Item.THP_COLLAPSE_ALLOC, got.pages >> order)
     machine.count_event(Item.THP_COLLAPSE_ALLOC_FAILED, count - (got.pages >> order))
     machine.thp.khugepaged.pages_collapsed += got.pages >> order

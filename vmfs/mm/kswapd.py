@@ -26,6 +26,8 @@ MOST_RUNS = 16
 MOST_ROUNDS = 64  # of compact_gap(), so that much memory does not take long
 REST, LRU_GEN_REST, IN_CACHE = 2, 3, 8  # parts of a round, see finish_rounds()
 SWAPPED_PER_FILE = 0.28  # in the same time, which is what recorded machines of two to four nodes agree with
+TOUCH_NANOSECS = 30_000  # until a task has the next page, which is what recorded machines agree with
+PAGE_NANOSECS = psi.RECLAIM_NANOSECS + psi.DISK_NANOSECS  # to free one and write it to swap
 NEXT_PAGES = 512  # what a program that starts takes
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
@@ -47,12 +49,37 @@ def wakeup_kswapds(
 ) -> None:
     """wake_all_kswapds() for an allocation of `want` pages, in blocks of `order`, from any of the nodes.
 
-    They run side by side: where files go first, the page cache of all goes before anything of one is
-    swapped out. A kswapd that lags behind has not got to it yet.
+    One that lags behind has not got to it yet. What those cannot have done by the time that who woke them
+    has used up what is left below the low watermark, is done by whom they keep waiting.
     """
     if psi.kswapd_lags(machine):
         return
     awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
+    before = machine.psi.owes(psi.KSWAPD)
+    _wakeup_side_by_side(machine, awake, highest_zoneidx, want, order)
+    took = (machine.psi.owes(psi.KSWAPD) - before) // max(len(awake), 1)
+    late = took - _reserve(machine) * TOUCH_NANOSECS
+    if want and late > 0 and not machine.current.is_paced:
+        _reclaim_meanwhile(machine, awake, highest_zoneidx, late // PAGE_NANOSECS)
+
+
+def _reserve(machine: Machine) -> int:
+    """Pages from where kswapd is woken down to where an allocation has to reclaim."""
+    zones = (zone for _, zone in machine.zones() if zone.managed_pages)
+    return sum(wmark.low_wmark_pages(zone) - wmark.min_wmark_pages(zone) for zone in zones)
+
+
+def _reclaim_meanwhile(machine: Machine, nodes: Iterable[Node], highest_zoneidx: int, want: int) -> None:
+    """Direct reclaim by who finds no page above `min` before kswapd, which runs by now, has freed some."""
+    zones = [zone for node in nodes for zone in node.zones]
+    zones = [zone for zone in zones if zone.managed_pages and zone.index <= highest_zoneidx]
+    vmscan.try_to_free_pages(machine, zones, highest_zoneidx, want)
+
+
+def _wakeup_side_by_side(
+    machine: Machine, awake: list[Node], highest_zoneidx: int, want: int, order: int
+) -> None:
+    """Where files go first, the page cache of all goes before anything of one is swapped out."""
     control = ScanControl(highest_zoneidx, kswapd=True)
     trim = replace(control, trim_cache=True)
     in_rounds = bool(machine.lru_gen.enabled) and not order  # who needs more than one frees wakes it again
@@ -185,9 +212,9 @@ def finish_rounds(machine: Machine, pages: int) -> None:
         most = nr_to_reclaim(zones)
         rest = most // (LRU_GEN_REST if machine.lru_gen.enabled else REST)
         left = most + rest - sum(zone.free_pages for zone in zones)
-        if _is_awake(machine, node) and pages >= most and left > 0:
+        if _is_awake(machine, node) and pages >= most:
             reclaim = Reclaim(machine, node, ScanControl(machine.zone_index("Movable"), kswapd=True))
-            vmscan.shrink_node(machine, node, reclaim.control, left)
+            vmscan.shrink_node(machine, node, reclaim.control, max(left, 0))
             shrink_list.shrink_inactive_list(reclaim, Lru.INACTIVE_ANON, most // IN_CACHE, SWAP_CLUSTER_MAX)
 
 
@@ -199,10 +226,21 @@ def _is_awake(machine: Machine, node: Node) -> bool:
 
 
 def wakeup_all_kswapds(machine: Machine, pages: int = NEXT_PAGES) -> None:
-    """What the next allocations, of so many pages, would do after watermarks have moved."""
+    """What the next allocations, of so many pages, would do after watermarks have moved.
+
+    The first finds kswapd asleep, and reclaims for itself where all zones are below `min`.
+    """
     for highest in _highest_zones(machine):
-        for node in _behind(machine, highest, pages):
+        behind = _behind(machine, highest, pages)
+        if pages and behind and not _has_page(machine, highest):
+            _reclaim_meanwhile(machine, behind, highest, SWAP_CLUSTER_MAX)
+        for node in behind:
             wakeup_kswapd(machine, node, highest)
+
+
+def _has_page(machine: Machine, highest_zoneidx: int) -> bool:
+    zones = (zone for _, zone in machine.zones() if zone.managed_pages and zone.index <= highest_zoneidx)
+    return any(wmark.has_page(zone, highest_zoneidx) for zone in zones)
 
 
 def _highest_zones(machine: Machine) -> list[int]:

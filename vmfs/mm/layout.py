@@ -8,12 +8,13 @@ blocks below the largest order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 import numpy as np
 
 from vmfs.mm.buddy import MAX_BLOCK, Buddy
-from vmfs.mm.extents import Extents, Pfns
+from vmfs.mm.extents import Extents, Pfns, distinct
 from vmfs.mm.mmzone import MAX_PAGE_ORDER, MigrateType
 from vmfs.mm.snapshot import ZoneState
 
@@ -31,6 +32,7 @@ class _Used:
     def __init__(self, memory: Extents) -> None:
         small, self.runs = memory.aligned(MAX_PAGE_ORDER)
         self.small: list[list[Pfns]] = [[starts] for starts in small]
+        self.areas: dict[MigrateType, tuple[Pfns, _Used]] = {}
 
     def take(self, order: int, count: int) -> Pfns:
         """`count` blocks of `order`, the smallest sufficient ones first; fewer when they run out."""
@@ -52,9 +54,17 @@ class _Used:
         else:
             self.small[order].append(starts)
 
+    def area(self, migratetype: MigrateType, pageblock_order: int, count: int) -> _Used:
+        """So many page blocks for a type: what is used of them is of that type as well."""
+        starts = self.take(pageblock_order, count)
+        area = _Used(Extents.blocks(starts, pageblock_order))
+        self.areas[migratetype] = starts, area
+        return area
+
     def rest(self) -> Extents:
         parts = [Extents.blocks(a, order) for order, arrays in enumerate(self.small) for a in arrays]
-        return Extents.concat([*parts, self.runs]).coalesced()
+        areas = [area.rest() for _, area in self.areas.values()]
+        return Extents.concat([*parts, *areas, self.runs]).coalesced()
 
 
 def lay_out(state: ZoneState, pageblock_order: int) -> tuple[Buddy, Extents]:
@@ -63,10 +73,10 @@ def lay_out(state: ZoneState, pageblock_order: int) -> tuple[Buddy, Extents]:
     Type after type, so that each keeps together; where a block finds no room then, as in a small zone whose
     every page block counts, order after order.
     """
-    try:
-        return _laid_out(state, pageblock_order, _place_by_type)
-    except LayoutError:
-        return _laid_out(state, pageblock_order, _place_by_order)
+    for placing in (_place_in_areas, _place_by_type):
+        with suppress(LayoutError):
+            return _laid_out(state, pageblock_order, placing)
+    return _laid_out(state, pageblock_order, _place_by_order)
 
 
 def _laid_out(state: ZoneState, pageblock_order: int, place_small: _Placing) -> tuple[Buddy, Extents]:
@@ -75,7 +85,7 @@ def _laid_out(state: ZoneState, pageblock_order: int, place_small: _Placing) -> 
     _place_runs(buddy, state, used)
     place_small(buddy, state, used)
     rest = used.rest()
-    _type_pageblocks(buddy, state, rest)
+    _type_pageblocks(buddy, state, used, rest)
     return buddy, rest
 
 
@@ -116,12 +126,33 @@ def _place_runs(buddy: Buddy, state: ZoneState, used: _Used) -> None:
     used.runs = Extents.concat([low, top]).coalesced()
 
 
+def _place_in_areas(buddy: Buddy, state: ZoneState, used: _Used) -> None:
+    """Page blocks have free blocks of their type only, and what is used of them is of that type as well."""
+    for migratetype in _OTHERS_FIRST:
+        orders = range(MAX_PAGE_ORDER - 1, -1, -1)
+        large = [order for order in orders if order >= buddy.pageblock_order]
+        halves = _place_orders(buddy, state, used, migratetype, large)
+        used.give(halves, buddy.pageblock_order)
+        whole = len(buddy.pageblocks_of(migratetype))
+        quota = state.pageblocks.get(migratetype, 0) - whole
+        area = used
+        if migratetype is not MigrateType.MOVABLE:
+            area = used.area(migratetype, buddy.pageblock_order, quota)
+        area.give(_place_orders(buddy, state, area, migratetype, orders[len(large) :]), 0)
+
+
+def _place_orders(
+    buddy: Buddy, state: ZoneState, used: _Used, migratetype: MigrateType, orders: Iterable[int]
+) -> Pfns:
+    halves = np.empty(0, np.int64)  # used, of the order above, beside this type's last free blocks
+    for order in orders:
+        halves = _place_small(buddy, state, used, (migratetype, order), halves)
+    return halves
+
+
 def _place_by_type(buddy: Buddy, state: ZoneState, used: _Used) -> None:
     for migratetype in _OTHERS_FIRST:
-        halves = np.empty(0, np.int64)  # used, of the order above, beside this type's last free blocks
-        for order in range(MAX_PAGE_ORDER - 1, -1, -1):
-            halves = _place_small(buddy, state, used, (migratetype, order), halves)
-        used.give(halves, 0)
+        used.give(_place_orders(buddy, state, used, migratetype, range(MAX_PAGE_ORDER - 1, -1, -1)), 0)
 
 
 def _place_by_order(buddy: Buddy, state: ZoneState, used: _Used) -> None:
@@ -175,13 +206,14 @@ def _place_alone(buddy: Buddy, used: _Used, order: int, migratetype: MigrateType
     _place_at(buddy, used, order, migratetype, starts)
 
 
-def _type_pageblocks(buddy: Buddy, state: ZoneState, rest: Extents) -> None:
+def _type_pageblocks(buddy: Buddy, state: ZoneState, used: _Used, rest: Extents) -> None:
     """Types for the blocks that hold a type's free pages, then for used ones, as many as counted."""
     for migratetype in _OTHERS_FIRST[:-1]:
         quota = state.pageblocks.get(migratetype, 0)
         if not quota:
             continue
-        own = buddy.pageblocks_of(migratetype)[:quota]
+        area, _ = used.areas.get(migratetype, (np.empty(0, np.int64), used))
+        own = distinct(np.concatenate((buddy.pageblocks_of(migratetype), area)))[:quota]
         buddy.set_types(own, migratetype)
         quota -= len(own)
         if quota > 0:

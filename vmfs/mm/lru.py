@@ -52,7 +52,7 @@ _NODE_ITEMS = (
     Item.NR_ACTIVE_FILE,
     Item.NR_UNEVICTABLE,
 )
-_ZONE_ITEMS = (
+ZONE_ITEMS = (
     Item.NR_ZONE_INACTIVE_ANON,
     Item.NR_ZONE_ACTIVE_ANON,
     Item.NR_ZONE_INACTIVE_FILE,
@@ -60,7 +60,7 @@ _ZONE_ITEMS = (
     Item.NR_ZONE_UNEVICTABLE,
 )
 
-_ZONE_COLUMNS = tuple(COLUMN[item] for item in _ZONE_ITEMS)
+_ZONE_COLUMNS = tuple(COLUMN[item] for item in ZONE_ITEMS)
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +105,7 @@ class LruVec:
 def update_lru_size(node: Node, zone: Zone, lru: Lru, pages: int) -> None:
     """include/linux/mm_inline.h: __update_lru_size()"""
     node.mod_state(_NODE_ITEMS[lru], pages)
-    zone.mod_state(_ZONE_ITEMS[lru], pages)
+    zone.mod_state(ZONE_ITEMS[lru], pages)
 
 
 def lru_size(zone: Zone, lru: Lru) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmfs.mm import (
@@ -17,7 +18,7 @@ from vmfs.mm import (
     vma_alloc,
     workingset,
 )
-from vmfs.mm.alloc_request import Parts
+from vmfs.mm.alloc_request import Parts, gfp_highuser_movable
 from vmfs.mm.charge import charge
 from vmfs.mm.lru import Batch, Lru, Use
 from vmfs.mm.mmzone import Zone
@@ -53,8 +54,9 @@ def _fault_node(machine: Machine, task: Task, use: Use, nid: int, pages: int) ->
 def _fault_huge(machine: Machine, task: Task, nid: int, count: int) -> int:
     """do_huge_pmd_anonymous_page(), `count` times; returns the pages got."""
     order = machine.kernel.hpage_pmd_order
-    cpu_nid = mempolicy.numa_node_id(machine, task.nid)
-    got = page_alloc.alloc_pages_node(machine, nid, order, count, retry=False, cpu_nid=cpu_nid)
+    request = gfp_highuser_movable(machine, nid, count, order)
+    request = replace(request, cpu_nid=mempolicy.numa_node_id(machine, task.nid))
+    got = page_alloc.alloc_pages_node(machine, request, retry=False)
     parts = page_free.split_by_zone(machine.node(nid), got)
     _map(machine, task, Use.ANON, parts)
     done = got.pages >> order

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmfs.mm import compaction, kswapd, page_free, pcp, rmqueue, vmscan, wmark
-from vmfs.mm.alloc_request import OutOfMemory, Parts, Request, gfp_highuser_movable
+from vmfs.mm.alloc_request import OutOfMemory, Parts, Request
 from vmfs.mm.balance_pgdat import pgdat_balanced
 from vmfs.mm.extents import Extents
 from vmfs.mm.mmzone import Node, Zone
@@ -60,7 +60,7 @@ def _slowpath(machine: Machine, request: Request, woken: dict[Node, None]) -> Pa
     if not got and request.order:
         got = _direct_compact(machine, request, zones)
     if not got and short and vmscan.try_to_free_pages(machine, short, request.highest_zoneidx, request.pages):
-        got = _after_reclaim(machine, request, zones)
+        got = _after_reclaim(machine, request)
     return got
 
 
@@ -74,21 +74,21 @@ def _wake_all_kswapds(machine: Machine, request: Request, zones: list[Zone], nod
     want = min(request.pages, gap)
     kswapd.wakeup_kswapds(machine, nodes, request.highest_zoneidx, want, request.order)
     if _is_large(request) and _unused_pages(zones) > before:
-        _drain_all_pages(zones)
+        _drain_all_pages(machine)
 
 
 def _unused_pages(zones: list[Zone]) -> int:
     return sum(zone.free_pages + zone.pageset.total for zone in zones)
 
 
-def _after_reclaim(machine: Machine, request: Request, zones: list[Zone]) -> Parts:
+def _after_reclaim(machine: Machine, request: Request) -> Parts:
     """__alloc_pages_direct_reclaim(): what was freed may all lie on per-cpu lists, which are drained then.
 
     So they are for a large block, of which what a call frees is only a part.
     """
     got = [] if _is_large(request) else _from_freelists(machine, request, wmark.min_wmark_pages)
     if not got:
-        _drain_all_pages(zones)
+        _drain_all_pages(machine)
         got = _from_freelists(machine, request, wmark.min_wmark_pages)
     return got
 
@@ -98,8 +98,9 @@ def _is_large(request: Request) -> bool:
     return 1 << request.order > SWAP_CLUSTER_MAX
 
 
-def _drain_all_pages(zones: list[Zone]) -> None:
-    for zone in zones:
+def _drain_all_pages(machine: Machine) -> None:
+    """drain_all_pages(NULL): of all zones, whatever the request may take."""
+    for _, zone in machine.zones():
         page_free.drain_zone_pages(zone)
 
 
@@ -143,18 +144,15 @@ def _above_watermark(machine: Machine, zone: Zone, request: Request, mark: Mark)
     return above
 
 
-def alloc_pages_node(
-    machine: Machine, nid: int, order: int, count: int, *, retry: bool, cpu_nid: int | None = None
-) -> Extents:
-    """As many blocks as one node yields, at most `count`: __GFP_THISNODE, movable.
+def alloc_pages_node(machine: Machine, request: Request, *, retry: bool) -> Extents:
+    """As many blocks as the request's node yields: __GFP_THISNODE.
 
     With `retry` compaction and reclaim are tried (__GFP_RETRY_MAYFAIL), as the kernel does until
     an attempt on the node has failed.
     """
-    request = gfp_highuser_movable(machine, nid, count, order)
-    request = replace(request, thisnode=True, cpu_nid=cpu_nid)
+    request = replace(request, thisnode=True)
     parts: Parts = []
-    left = count
+    left = request.count
     while left:
         asked = replace(request, count=left)
         got = _from_freelists(machine, asked, wmark.low_wmark_pages)
@@ -164,7 +162,7 @@ def alloc_pages_node(
         if not got:
             break
         parts += got
-        left -= sum(e.pages for _, e in got) >> order
+        left -= sum(e.pages for _, e in got) >> request.order
     return Extents.concat(extents for _, extents in parts)
 
 

@@ -38,18 +38,19 @@ def try_to_free_pages(machine: Machine, zones: list[Zone], highest_zoneidx: int,
     freed = 0
     for index, node in enumerate(nodes):
         freed += shrink_node(machine, node, control, -(-max(target - freed, 0) // (len(nodes) - index)))
-    _count_stalls(machine, highest_zoneidx, max(freed // SWAP_CLUSTER_MAX, 1))
+    count_stalls(machine, highest_zoneidx, max(freed // SWAP_CLUSTER_MAX, 1))
     return freed
 
 
 def give_up(machine: Machine, request: alloc_request.Request) -> None:
     """What MAX_RECLAIM_RETRIES rounds of an allocation leave behind: all were in vain, kswapd's as well."""
-    _count_stalls(machine, request.highest_zoneidx, MAX_RECLAIM_RETRIES)
+    count_stalls(machine, request.highest_zoneidx, MAX_RECLAIM_RETRIES)
     for zone in zonelist(machine, request.nid, request.highest_zoneidx, request.thisnode):
         machine.node(zone.nid).kswapd_failures = MAX_RECLAIM_RETRIES
 
 
-def _count_stalls(machine: Machine, highest_zoneidx: int, calls: int) -> None:
+def count_stalls(machine: Machine, highest_zoneidx: int, calls: int) -> None:
+    """Direct reclaim was called so often."""
     stalled = machine.zone_names[highest_zoneidx].replace("HighMem", "High").upper()
     machine.count_event(Item[f"ALLOCSTALL_{stalled}"], calls)
 
