@@ -41,7 +41,7 @@ def _free_last(machine: Machine, task: Task, freed: Counter[Zone]) -> None:
     """A task's last block is larger than a page: after a long row of frees its CPU's list goes with it."""
     zone = zonelist(machine, task.nid, machine.zone_index("Normal"))[0]
     if machine.kernel.has(Feature.PCP_FREE_HIGH_AT_EXIT) and freed[zone] > zone.pageset_high_min:
-        pcp_free.free_small(zone, task.cpu)
+        pcp_free.empty(machine, zone, task.cpu)
 
 
 def _exit_mm(machine: Machine, task: Task) -> Counter[Zone]:

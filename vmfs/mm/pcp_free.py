@@ -87,10 +87,13 @@ def free_high(machine: Machine, zone: Zone, frees: int) -> None:
     """
     least = zone.pageset_batch if machine.kernel.has(Feature.PCP_HIGH_AUTO) else zone.pageset_high_min
     if machine.kernel.has(Feature.PCP_FREE_HIGH) and frees > least:
-        free_small(zone, machine.cpu_of(zone.nid))
+        empty(machine, zone, machine.cpu_of(zone.nid))
 
 
-def free_small(zone: Zone, cpu: int) -> None:
-    """All small pages on a CPU's lists go to the buddy allocator."""
-    for pindex in range(MIGRATE_PCPTYPES):
-        zone.free_area.free(zone.pageset.take(cpu, zone.pageset.held(cpu, pindex), pindex))
+def empty(machine: Machine, zone: Zone, cpu: int) -> None:
+    """All on a CPU's lists goes to the buddy allocator; since 6.7 a limited number of pages at a time."""
+    pages = zone.pageset.count(cpu)
+    if machine.kernel.has(Feature.PCP_HIGH_AUTO):
+        pages = min(pages, zone.pageset_batch << PCP_BATCH_SCALE_MAX)
+    order = machine.kernel.hpage_pmd_order
+    zone.free_area.free(zone.pageset.take_oldest(cpu, pages, huge_order=order))
