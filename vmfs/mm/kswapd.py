@@ -26,8 +26,8 @@ MOST_RUNS = 16
 MOST_ROUNDS = 64  # of compact_gap(), so that much memory does not take long
 REST, LRU_GEN_REST, IN_CACHE = 2, 3, 8  # parts of a round, see finish_rounds()
 SWAPPED_PER_FILE = 0.28  # in the same time, which is what recorded machines of two to four nodes agree with
-TOUCH_NANOSECS = 30_000  # until a task has the next page, which is what recorded machines agree with
-PAGE_NANOSECS = psi.RECLAIM_NANOSECS + psi.DISK_NANOSECS  # to free one and write it to swap
+TOUCH_NANOSECS = 8_000  # until a task takes the next page, which is what recorded machines agree with
+DIRECT_NANOSECS = 8 * (psi.RECLAIM_NANOSECS + psi.DISK_NANOSECS)  # a page of eight, see _late()
 NEXT_PAGES = 512  # what a program that starts takes
 SHORT_SLEEP_MICROSECS = 100_000  # after which it sleeps for good
 
@@ -57,10 +57,17 @@ def wakeup_kswapds(
     awake = [node for node in nodes if node.kswapd_failures < MAX_RECLAIM_RETRIES]
     before = machine.psi.owes(psi.KSWAPD)
     _wakeup_side_by_side(machine, awake, highest_zoneidx, want, order)
-    took = (machine.psi.owes(psi.KSWAPD) - before) // max(len(awake), 1)
-    late = took - _reserve(machine) * TOUCH_NANOSECS
+    late = _late(machine, machine.psi.owes(psi.KSWAPD) - before, len(awake))
     if want and late > 0 and not machine.current.is_paced:
-        _reclaim_meanwhile(machine, awake, highest_zoneidx, late // PAGE_NANOSECS)
+        _reclaim_meanwhile(machine, awake, highest_zoneidx, late // DIRECT_NANOSECS)
+
+
+def _late(machine: Machine, took: int, awake: int) -> int:
+    """How long who allocates reclaims beside those that `took` so long together: he frees an eighth of it.
+
+    They share the work, and he gets on with what the first has freed.
+    """
+    return took // max(awake, 1) ** 2 - _reserve(machine) * TOUCH_NANOSECS
 
 
 def _reserve(machine: Machine) -> int:
