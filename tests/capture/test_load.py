@@ -316,6 +316,14 @@ def test_lists_of_a_machine_that_never_freed_a_huge_page_hold_small_ones(copy):
     assert [huge_on_list(top, cpu) for cpu in (0, 1)] == [0, 0]
 
 
+def test_a_page_cache_that_was_dropped_and_is_back_took_huge_pages_off_the_lists(copy):
+    """Recorded: 1,392 pages on the list of CPU 0 of which drop_caches left 145."""
+    top = copy("small-6.1", 27)
+    assert [huge_on_list(top, cpu) for cpu in (0, 1)] == [0, 0]
+    edit(top, "proc/vmstat", r"^drop_pagecache \d+$", "drop_pagecache 0")
+    assert [huge_on_list(top, cpu) for cpu in (0, 1)] == [1392 // 512 * 512, 2054 // 512 * 512]
+
+
 def huge_on_list(top: Path, cpu: int) -> int:
     tree, _ = load(top)
     return sum(zone.pageset.held(cpu, HUGE) for _, zone in tree.machine.zones())

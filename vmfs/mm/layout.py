@@ -1,9 +1,9 @@
 """From counts to page frames: where the free blocks and the page blocks of a known zone lie.
 
 A capture tells how many free blocks each list has, not where. Any placement in which no two free
-buddies meet is one the kernel could have; this one keeps the blocks of a migrate type together
-and leaves the used memory in blocks as large as possible. The cost follows the number of free
-blocks below the largest order.
+buddies meet is one the kernel could have; this one keeps what is free and what is used of a migrate
+type together, in as many page blocks as it has, and leaves the used memory in blocks as large as
+possible. The cost follows the number of free blocks below the largest order.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class _Used:
 def lay_out(state: ZoneState, pageblock_order: int) -> tuple[Buddy, Extents]:
     """The zone's free lists filled as counted, and the present pages in use.
 
-    Type after type, so that each keeps together; where a block finds no room then, as in a small zone whose
-    every page block counts, order after order.
+    Each type in page blocks of its own; where these are too few, type after type, so that each keeps together;
+    where a block finds no room then, as in a small zone whose every page block counts, order after order.
     """
     for placing in (_place_in_areas, _place_by_type):
         with suppress(LayoutError):
