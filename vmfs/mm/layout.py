@@ -70,8 +70,9 @@ class _Used:
 def lay_out(state: ZoneState, pageblock_order: int) -> tuple[Buddy, Extents]:
     """The zone's free lists filled as counted, and the present pages in use.
 
-    Each type in page blocks of its own; where these are too few, type after type, so that each keeps together;
-    where a block finds no room then, as in a small zone whose every page block counts, order after order.
+    Each type in page blocks of its own; where these are too few, type after type, so that each keeps
+    together; where a block finds no room then, as in a small zone whose every page block counts, order
+    after order.
     """
     for placing in (_place_in_areas, _place_by_type):
         with suppress(LayoutError):
