@@ -7,6 +7,7 @@ answers. `tests/recorded/README.md` describes the format.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import lzma
 import os
@@ -15,18 +16,14 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 RECORDED = Path(__file__).parent / "recorded"
 CACHE = Path(tempfile.gettempdir()) / f"vmfs-recordings-{os.getuid()}"
 NEEDED = [f"proc/{name}" for name in ("meminfo", "zoneinfo", "vmstat", "buddyinfo", "version")]
 WANTED = "accepted: what scripts/record writes"
-
-# Debian 12's Python is older than the filter of extractall.
-_SAFE: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +103,53 @@ def _checked(name: str | Path, recording: Path) -> Path:
 
 
 def _unpacked(archive: Path) -> Path:
-    """Unpacks once; several processes may ask at the same time, the first rename wins."""
+    """Unpacks once; several processes may ask at the same time, and wait for the first."""
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()[:12]
     CACHE.mkdir(mode=0o700, exist_ok=True)
     target = CACHE / digest
-    if not target.is_dir():
-        fresh = Path(tempfile.mkdtemp(dir=CACHE))
-        try:
-            with tarfile.open(archive) as tar:
-                tar.extractall(fresh, **_SAFE)
-            with suppress(OSError):  # another process was first
+    with _locked(CACHE):
+        if not target.is_dir():
+            fresh = Path(tempfile.mkdtemp(dir=CACHE))
+            try:
+                _unpack(archive, fresh)
                 fresh.rename(target)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
     tops = list(target.iterdir())
     return tops[0] if len(tops) == 1 else target
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Of 14,000 files some 1,200 differ: the others are further names of these, in a fifth of the time."""
+    known: dict[bytes, Path] = {}
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            path = Path(os.path.normpath(folder / member.name))
+            if not path.is_relative_to(folder):
+                raise tarfile.TarError(f"{member.name} is outside of it")
+            if member.isdir():
+                path.mkdir(parents=True, exist_ok=True)
+                continue
+            file = tar.extractfile(member) if member.isfile() else None
+            if file is None:
+                raise tarfile.TarError(f"{member.name} is neither a file nor a folder")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            content = file.read()
+            if content in known:
+                path.hardlink_to(known[content])
+            else:
+                path.write_bytes(content)
+                known[content] = path
 
 
 def steps(recording: Path) -> list[Path]:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,25 @@ def test_a_damaged_archive_is_one_line_and_leaves_nothing(tmp_path: Path, how: s
     )
     (cache,) = temporary.iterdir()
     assert not list(cache.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "why"),
+    [
+        ("00-boot/../../x", tarfile.REGTYPE, "is outside of it"),
+        ("/tmp/x", tarfile.REGTYPE, "is outside of it"),
+        ("link", tarfile.SYMTYPE, "is neither a file nor a folder"),
+    ],
+)
+def test_an_archive_makes_files_in_its_own_folder_only(
+    tmp_path: Path, name: str, kind: bytes, why: str
+) -> None:
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, "/etc/passwd"
+    with tarfile.open(tmp_path / "evil.tar.xz", "w:xz") as tar:
+        tar.addfile(member)
+    with pytest.raises(recordings.NoRecordingError, match=f"no archive of a recording: {name} {why}"):
+        recordings.load(tmp_path / "evil.tar.xz")
 
 
 def test_what_is_no_recording_is_refused_before_any_is_replayed(tmp_path: Path) -> None:
